@@ -1,1 +1,1 @@
-"""The domain room."""
+"""The nouns and their rules. Standard library only; frozen dataclasses and pure functions; no clock, no I/O."""

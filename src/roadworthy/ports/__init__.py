@@ -1,1 +1,1 @@
-"""The ports room."""
+"""The protocols that the nouns need, one a file. Adapters live in stores, runtimes, gates, monitors and engines."""

@@ -1,0 +1,94 @@
+"""Gates and the trial they judge by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from roadworthy.domain.candidate import Candidate
+from roadworthy.domain.system import System
+from roadworthy.domain.verdict import Judgement
+from roadworthy.ports.runtime import Columns, Outputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Rows with their truth. `target` is an object array of labels (text) or float64; n is their number."""
+
+    columns: Columns
+    target: Any
+    n: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReport:
+    """A load test through the real serving path beside an echo on the same machine, in µs."""
+
+    requests: int
+    errors: int
+    p50_us: float
+    p99_us: float
+    echo_p50_us: float
+    echo_p99_us: float
+    native: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestReport:
+    """What the project's own tests said, run by the tool."""
+
+    passed: int
+    failed: int
+    seconds: float
+    output: str = ""
+    failures: tuple[str, ...] = field(default_factory=tuple)
+
+
+class Trial(Protocol):
+    """What a gate may ask of a candidate. Fulfilled by wiring with the real serving path."""
+
+    system: System
+    candidate: Candidate
+
+    def holdout(self) -> Rows:
+        """Return the rows that the candidate was not trained on (the note says when that is not certain)."""
+        ...
+
+    def reference(self) -> Rows:
+        """Return the training rows, at most 100,000, the same ones each time."""
+        ...
+
+    def predict(self, columns: Columns) -> Outputs:
+        """Answer with the artifact that would be served."""
+        ...
+
+    def native(self, columns: Columns) -> Outputs | None:
+        """Answer as the prototype did where it was trained, or None when the artifact is the prototype."""
+        ...
+
+    def baseline(self, columns: Columns) -> Outputs:
+        """Answer with the baseline, fitted on the same training rows."""
+        ...
+
+    def serve(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Send rows as JSON over HTTP through a real worker; return its answers, errors included (`status`)."""
+        ...
+
+    def load(self, seconds: float, rate: float) -> LoadReport:
+        """Load-test a real worker, open loop, and an echo on the same machine."""
+        ...
+
+    def tests(self) -> TestReport:
+        """Run the project's tests."""
+        ...
+
+
+class Gate(Protocol):
+    """Judges a candidate. `defaults` are its parameters, `needs` says in words what it measures."""
+
+    name: str
+    needs: str
+
+    def judge(self, trial: Trial, parameters: Mapping[str, Any]) -> Judgement:
+        """Return pass, fail or inconclusive with the reason and the evidence. Raises nothing for a bad model."""
+        ...

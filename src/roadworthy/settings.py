@@ -1,0 +1,52 @@
+"""Where this process runs. The one place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of a process; each has an environment variable `ROADWORTHY_<NAME>`.
+
+    `home` is the control plane's folder. `port` serves answers, `control_port` the control API and console. `clock` is
+    used only when a home is created: `system` or `replay`. `crash_at` kills the process at a named crash point (tests).
+    `actor` is the name under which a local command line acts. `key` is the key that a client sends.
+    """
+
+    home: Path = Path(".roadworthy")
+    environment: str = "live"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    control_port: int = 8081
+    workers: int = 1
+    clock: str = "system"
+    crash_at: str = ""
+    actor: str = ""
+    key: str = ""
+    url: str = ""
+
+
+def from_environment() -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        ValueError: a number is not a number.
+    """
+    read = os.environ.get
+    default = Settings()
+    return Settings(
+        home=Path(read("ROADWORTHY_HOME", str(default.home))),
+        environment=read("ROADWORTHY_ENVIRONMENT", default.environment),
+        host=read("ROADWORTHY_HOST", default.host),
+        port=int(read("ROADWORTHY_PORT", str(default.port))),
+        control_port=int(read("ROADWORTHY_CONTROL_PORT", str(default.control_port))),
+        workers=int(read("ROADWORTHY_WORKERS", str(default.workers))),
+        clock=read("ROADWORTHY_CLOCK", default.clock),
+        crash_at=read("ROADWORTHY_CRASH_AT", ""),
+        actor=read("ROADWORTHY_ACTOR", "") or read("USER", "") or read("LOGNAME", "") or "local",
+        key=read("ROADWORTHY_KEY", ""),
+        url=read("ROADWORTHY_URL", ""),
+    )
