@@ -1,0 +1,17 @@
+# Two commands do all set-up: `make demo` and `make test`. Each recipe is one line; set-up is in .ci/setup.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: demo test lint bench chaos docs lock clean
+
+demo: .venv/.demo ; $(BIN)/roadworthy demo $(ARGS)
+test: .venv/.dev ; .ci/test
+lint: .venv/.dev ; .ci/lint
+bench: .venv/.dev ; $(BIN)/python benchmarks/run.py $(ARGS)
+chaos: .venv/.dev ; $(BIN)/python tests/faults/chaos.py $(ARGS)
+docs: .venv/.dev ; $(BIN)/zensical build
+lock: ; .ci/lock
+clean: ; rm -rf .venv build dist site .coverage* htmlcov
+
+.venv/.%: requirements/%.txt pyproject.toml .ci/setup ; .ci/setup $* $(PYTHON)
