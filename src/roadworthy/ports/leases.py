@@ -1,6 +1,9 @@
 """Leadership."""
 
-from typing import Protocol
+from typing import Final, Protocol
+
+LEADER: Final = "control"
+"""The lease whose epoch `Ledger.commit(fence=…)` checks."""
 
 
 class Leases(Protocol):
