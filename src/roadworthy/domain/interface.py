@@ -148,3 +148,25 @@ def _broken_range(field: Field, value: float) -> tuple[str, str] | None:
     if field.maximum is not None and value > field.maximum:
         return "maximum", f"'{field.name}' must be at most {field.maximum:g}"
     return None
+
+
+def label_of(interface: Interface, value: Scalar) -> str | None:
+    """Spell an outcome or target as one of the interface's labels, or None where it is none of them.
+
+    `1`, `1.0`, `true` and `"1"` are the same label, however the label itself is spelled.
+    """
+    spellings = _spellings(value)
+    return next((label for label in interface.labels if label in spellings), None)
+
+
+def _spellings(value: Scalar) -> tuple[str, ...]:
+    if isinstance(value, bool):
+        return ("true", "True", "1", "yes") if value else ("false", "False", "0", "no")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value)
+    if text in ("0", "1"):
+        return (text, "false", "False") if text == "0" else (text, "true", "True")
+    if text.lower() in ("true", "false"):
+        return (text, text.lower(), text.capitalize(), "1" if text.lower() == "true" else "0")
+    return (text,)

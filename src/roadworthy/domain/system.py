@@ -145,9 +145,15 @@ class ServePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchPlan:
-    """What is observed. `window` is a monitor's span, `lateness` how late an event may come and still count."""
+    """What is observed. `window` is a monitor's span, `lateness` how late an event may come and still count.
+
+    `harm_margin` is how much worse than on its hold-out a release may decide before it counts as harm, `harm_alpha`
+    the chance of a false alarm in 1,000 outcomes.
+    """
 
     objectives: tuple[Objective, ...] = ()
+    harm_margin: float = 0.05
+    harm_alpha: float = 1e-4
     window: Micros = 300_000_000
     drift_window: Micros = 7 * DAY
     lateness: Micros = 3_600_000_000

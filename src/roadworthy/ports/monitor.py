@@ -1,32 +1,99 @@
 """Monitors: pure functions of windows, outcomes and the reference."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.objective import Light, Signal
+from roadworthy.domain.reference import Reference
 from roadworthy.domain.release import Release
 from roadworthy.domain.system import System
 
 
+@dataclass(slots=True, kw_only=True)
+class AnswerBucket:
+    """Answers of one minute of answered time. `failed` counts answers whose intended release did not give them.
+
+    `latencies` is `stats.quantiles.Latencies.to_doc()`, `violations` counts by "field: rule".
+    """
+
+    start: Micros
+    answers: int = 0
+    failed: int = 0
+    unserved: int = 0
+    violated: int = 0
+    shadows: int = 0
+    fallbacks: dict[str, int] = field(default_factory=dict[str, int])
+    violations: dict[str, int] = field(default_factory=dict[str, int])
+    latencies: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(slots=True, kw_only=True)
+class FeatureBucket:
+    """Counts of one span of event time: `stats.counts.Counts.to_doc()` by feature, and of the predictions.
+
+    `ages_ms` holds (n, sum, max) by age field.
+    """
+
+    start: Micros
+    rows: int = 0
+    counts: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    predictions: dict[str, Any] = field(default_factory=dict[str, Any])
+    ages_ms: dict[str, list[int]] = field(default_factory=dict[str, "list[int]"])
+
+
+SCORE_BINS = 50
+
+
+@dataclass(slots=True, kw_only=True)
+class QualityBucket:
+    """Outcomes of one span of event time. `scores` counts the score of binary answers: [negatives, positives]."""
+
+    start: Micros
+    records: int = 0
+    outcomes: int = 0
+    loss: float = 0.0
+    loss_squares: float = 0.0
+    brier: float = 0.0
+    scores: list[list[int]] = field(default_factory=lambda: [[0] * SCORE_BINS, [0] * SCORE_BINS])
+
+
+@dataclass(slots=True, kw_only=True)
+class HarmState:
+    """The anytime-valid test that a release decides worse than it promised, since `since` (its last promotion).
+
+    Two tests run staggered, each restarted after 1,000 outcomes, so that an old release is judged on what it does
+    now. `bets` are `stats.sequential.Bets.to_doc()`.
+    """
+
+    since: str
+    outcomes: int = 0
+    rejected_at: Micros = 0
+    bets: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a monitor sees: one (system, environment, release) and its merged window counts.
+    """What a monitor sees of one release in one environment; buckets are oldest first.
 
-    `windows` are the closed and open buckets of the span, oldest first; each is the document that
-    `lifecycle/observe` folds records into (counts only, no rows). `past` are clean windows before it, `reference`
-    the release's own reference counts, `champion` the champion's windows when this release is a challenger.
+    `past_features` are merged feature buckets of clean windows before this one, one each. Signals of a view belong to
+    its release.
     """
 
     system: System
     environment: str
     release: Release
+    reference: Reference | None
     now: Micros
-    windows: Sequence[Mapping[str, Any]]
-    past: Sequence[Mapping[str, Any]]
-    reference: Mapping[str, Any]
-    champion: Sequence[Mapping[str, Any]] = ()
+    watermark: Micros
+    answers: Sequence[AnswerBucket] = ()
+    features: Sequence[FeatureBucket] = ()
+    past_features: Sequence[FeatureBucket] = ()
+    quality: Sequence[QualityBucket] = ()
+    harm: HarmState | None = None
 
 
 class Monitor(Protocol):
@@ -35,6 +102,6 @@ class Monitor(Protocol):
     name: str
     light: Light
 
-    def watch(self, view: View) -> Sequence[Signal]:
+    def watch(self, view: View, parameters: Mapping[str, Any]) -> Sequence[Signal]:
         """Return one signal, or one per argument (`drift(hour)`, `drift(origin)`)."""
         ...
