@@ -2,15 +2,19 @@
 
 Import the topic you need; nothing is imported here.
 
-- `counts`: `Bins`, `Counts`, `freeze`, `fold`, `merge`, `merge_all`
-- `drift`: `compare`, `drifted`, `ChannelResult`, `Floors`, `jensen_shannon`, `population_stability`,
-  `null_threshold`, `false_discoveries`
+- `counts`: `Bins`, `Counts`, `freeze`, `empty`, `fold`, `merge`, `merge_all`
+- `columns`: `Kind`, `kind_of`, and how lists and arrays with nulls are read
+- `drift`: `compare`, `drifted`, `ChannelResult`, `Floors`, `false_discoveries`, `rate_p_value`
+- `distances`: `jensen_shannon`, `population_stability`, `null_threshold`, `null_tail`
 - `quantiles`: `Latencies`, `fold_latencies`, `merge_latencies`, `weighted_quantile`
-- `intervals`: `Interval`, `wilson`, `mean_interval`, `bootstrap`, `share_difference`
-- `quality`: `accuracy`, `log_loss`, `brier`, `roc_auc`, `mean_absolute_error`, `root_mean_squared_error`,
-  `r_squared`, `losses`, `auc_interval`, `auc_difference`, `paired_difference`
-- `sequential`: `Bets`, `bet`, `bound`, `MeanSequence`, `ArmSequence`, `difference`, `judge`, `Ratio`, …
-- `performance`: `estimate`, `residual`, `Calibration`, `calibrate`
+- `intervals`: `Interval`, `wilson`, `share_difference`, `mean_interval`, `bootstrap`
+- `quality`: `losses`, `accuracy`, `log_loss`, `brier`, `roc_auc`, `mean_absolute_error`,
+  `root_mean_squared_error`, `r_squared`, `auc_interval`, `auc_difference`, `paired_difference`
+- `sequential`: `Bets`, `bound`
+- `sequences`: `Moments`, `mean_bounds`, `difference_bounds`, `Bernstein`, `strict_difference_bounds`, `Bounds`,
+  `judge`
+- `sample_ratio`: `Ratio`
+- `performance`: `Estimate`, `estimate`, `Residual`, `residual`, `Calibration`, `calibrate`
 - `tails`: the few distribution functions the above rest on
 - `arrays`: the array types, and the checks at the room's border
 """

@@ -40,3 +40,27 @@ def pair(first_name: str, first: ArrayLike, second_name: str, second: ArrayLike)
     if len(a) == 0:
         raise ValueError(f"{first_name} is empty: nothing can be measured on no rows")
     return a, b
+
+
+def binary(truth: Floats) -> Mask:
+    """Return which rows are 1.
+
+    Raises:
+        ValueError: a row is neither 0 nor 1.
+    """
+    positive = truth == 1
+    if not (positive | (truth == 0)).all():
+        raise ValueError("the truth must be 0 or 1 on every row")
+    return positive
+
+
+def unit(name: str, values: ArrayLike) -> Floats:
+    """Return `values` as one row of numbers in [0, 1].
+
+    Raises:
+        ValueError: a value is below 0 or above 1, or `floats` refuses them.
+    """
+    row = floats(name, values)
+    if len(row) and (row.min() < 0 or row.max() > 1):
+        raise ValueError(f"{name} must lie between 0 and 1, got {row.min()} to {row.max()}")
+    return row

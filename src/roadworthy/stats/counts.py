@@ -5,26 +5,21 @@ whole, in any order, and the cost of a comparison does not depend on history.
 """
 
 import json
-import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from roadworthy.stats.arrays import Ints
-
-Kind: TypeAlias = Literal["numeric", "categorical", "boolean"]
+from roadworthy.stats.columns import Kind, column, kind_of, sorted_numbers, tally
 
 MOST_BINS = 64
 MOST_CATEGORIES = 200
-LONGEST_CATEGORY = 120
 _TRUTHS = {"0": "false", "1": "true", "False": "false", "True": "true"}
-_NULL_TYPES = frozenset({"NAType", "NaTType"})
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,8 @@ class Bins:
         Raises:
             TypeError: a field is missing or unknown.
         """
-        return cls(**{**doc, "cuts": tuple(doc["cuts"]), "categories": tuple(doc["categories"])})
+        fields: dict[str, Any] = {**doc, "cuts": tuple(doc["cuts"]), "categories": tuple(doc["categories"])}
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +106,8 @@ class Counts:
         Raises:
             TypeError: a field is missing or unknown.
         """
-        return cls(**{**doc, "histogram": tuple(doc["histogram"])})
-
-
-def kind_of(values: ArrayLike) -> Kind:
-    """Return how a feature with these values is counted: numbers and dates by quantiles, else by category."""
-    row = np.asarray(values)
-    if row.dtype.kind != "O":
-        return "boolean" if row.dtype.kind == "b" else "numeric" if row.dtype.kind in "iufMm" else "categorical"
-    found = {type(value) for value in row.tolist() if not _is_null(value)}
-    if found and found <= {bool, np.bool_}:
-        return "boolean"
-    numbers = (int, float, np.integer, np.floating)
-    return "numeric" if found and all(issubclass(t, numbers) for t in found - {bool}) else "categorical"
+        fields: dict[str, Any] = {**doc, "histogram": tuple(doc["histogram"])}
+        return cls(**fields)
 
 
 def freeze(feature: str, values: ArrayLike, kind: Kind | None = None) -> Bins:
@@ -144,8 +129,8 @@ def freeze(feature: str, values: ArrayLike, kind: Kind | None = None) -> Bins:
         return _freeze_numeric(feature, values)
     if kind == "boolean":
         return Bins(feature, kind, categories=("false", "true"))
-    tally, _ = _tally(np.asarray(values))
-    ranked = sorted(tally, key=lambda category: (-tally[category], category))
+    found = tally(column(values))
+    ranked = sorted(found, key=lambda category: (-found[category], category))
     return Bins(feature, kind, categories=tuple(ranked[:MOST_CATEGORIES]), complete=len(ranked) <= MOST_CATEGORIES)
 
 
@@ -168,12 +153,12 @@ def fold(
     Raises:
         ValueError: the bins are numeric and a value is no number, or a mask has another length.
     """
-    row = np.asarray(values)
-    hidden = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
-    if nulls is not None:
-        given = _mask("nulls", nulls, len(row))
-        hidden = given if hidden is None else hidden | given
-    kept = row if hidden is None else row[~hidden]
+    row = column(values)
+    hidden = np.zeros(0, dtype=np.bool_) if nulls is None else _mask("nulls", nulls, len(row))
+    if isinstance(values, np.ma.MaskedArray):
+        masked = _mask("mask", np.ma.getmaskarray(values), len(row))  # pyright: ignore[reportUnknownArgumentType]
+        hidden = masked if nulls is None else hidden | masked
+    kept = row[~hidden] if len(hidden) else row
     broken = 0 if out_of_contract is None else int(_mask("out_of_contract", out_of_contract, len(row)).sum())
     histogram, unseen = _fold_numeric(bins, kept) if bins.kind == "numeric" else _fold_categories(bins, kept)
     return Counts(bins.feature, bins.identity, histogram, len(row) - sum(histogram), unseen, broken, len(row))
@@ -210,7 +195,7 @@ def merge_all(parts: Iterable[Counts]) -> Counts:
 
 
 def _freeze_numeric(feature: str, values: ArrayLike) -> Bins:
-    ordered = _sorted_numbers(feature, np.asarray(values)).astype(np.float64)
+    ordered = sorted_numbers(feature, column(values)).astype(np.float64)
     ordered = ordered[np.isfinite(ordered)]
     if len(ordered) == 0:
         return Bins(feature, "numeric")
@@ -223,85 +208,24 @@ def _freeze_numeric(feature: str, values: ArrayLike) -> Bins:
 
 def _fold_numeric(bins: Bins, row: NDArray[Any]) -> tuple[tuple[int, ...], int]:
     # Sorting first and searching the cuts in it is several times faster than searching each value.
-    ordered = _sorted_numbers(bins.feature, row)
+    ordered = sorted_numbers(bins.feature, row)
     below: Ints = np.searchsorted(ordered, np.asarray(bins.cuts, dtype=np.float64), side="left")
     histogram = np.diff(below, prepend=0, append=len(ordered))
-    if bins.low is None:
+    if bins.low is None or bins.high is None:
         return tuple(histogram.tolist()), len(ordered)
-    inside = int(np.searchsorted(ordered, bins.high, side="right")) - int(np.searchsorted(ordered, bins.low))
-    return tuple(histogram.tolist()), len(ordered) - inside
-
-
-def _sorted_numbers(feature: str, row: NDArray[Any]) -> NDArray[Any]:
-    if row.dtype.kind in "Mm":
-        row = row[~np.isnat(row)].astype(f"{row.dtype.kind}8[us]").astype(np.int64)
-    elif row.dtype.kind not in "iuf":
-        row = _as_numbers(feature, row)
-    ordered = np.sort(row)
-    # NaN sorts behind every number.
-    return ordered[: np.searchsorted(ordered, np.nan)] if ordered.dtype.kind == "f" else ordered
-
-
-def _as_numbers(feature: str, row: NDArray[Any]) -> NDArray[np.float64]:
-    try:
-        return row.astype(np.float64)
-    except (TypeError, ValueError):
-        pass
-    try:
-        return np.array([math.nan if _is_null(value) else float(value) for value in row.tolist()])
-    except (TypeError, ValueError) as wrong:
-        raise ValueError(f"feature {feature!r} is counted as numeric but holds a value that is no number") from wrong
+    too_low = int(np.searchsorted(ordered, bins.low, side="left"))
+    too_high = len(ordered) - int(np.searchsorted(ordered, bins.high, side="right"))
+    return tuple(histogram.tolist()), too_low + too_high
 
 
 def _fold_categories(bins: Bins, row: NDArray[Any]) -> tuple[tuple[int, ...], int]:
     histogram, unseen, others = [0] * bins.size, 0, bins.size - 1
-    tally, _ = _tally(row)
-    for category, count in tally.items():
+    for category, count in tally(row).items():
         known = _TRUTHS.get(category, category) if bins.kind == "boolean" else category
         place = bins.places.get(known, others)
         histogram[place] += count
         unseen += count if place == others and bins.complete else 0
     return tuple(histogram), unseen
-
-
-def _tally(row: NDArray[Any]) -> tuple[dict[str, int], int]:
-    """Count each category by its text; also return the number of nulls."""
-    if row.dtype.kind in "OT":
-        raw: Iterable[tuple[object, int]] = _count_objects(row.tolist()).items()
-    else:
-        different, how_often = np.unique(row, return_counts=True)
-        raw = zip(different.tolist(), how_often.tolist(), strict=True)
-    tally: dict[str, int] = {}
-    nulls = 0
-    for value, count in raw:
-        if _is_null(value):
-            nulls += count
-        else:
-            text = _category(value)
-            tally[text] = tally.get(text, 0) + count
-    return tally, nulls
-
-
-def _count_objects(values: list[Any]) -> Counter[object]:
-    try:
-        return Counter(values)
-    except TypeError:  # a list or dict cannot be a key; its text can
-        return Counter(None if _is_null(value) else _category(value) for value in values)
-
-
-def _category(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        # Integer columns with nulls arrive as floats; 3 and 3.0 are one category.
-        return str(int(value))
-    return str(value)[:LONGEST_CATEGORY]
-
-
-def _is_null(value: object) -> bool:
-    return (
-        value is None or (isinstance(value, float) and value != value) or type(value).__name__ in _NULL_TYPES  # noqa: PLR0124
-    )
 
 
 def _mask(name: str, given: ArrayLike, length: int) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from roadworthy.stats.arrays import Floats, Mask, pair
+from roadworthy.stats.arrays import Floats, Mask, binary, pair, unit
 from roadworthy.stats.intervals import Interval, mean_interval
 from roadworthy.stats.tails import normal_quantile
 
@@ -34,9 +34,8 @@ def losses(kind: Loss, y: ArrayLike, prediction: ArrayLike) -> Floats:
         return np.abs(truth - guess)
     if kind == "squared":
         return np.square(truth - guess)
-    _binary(truth)
-    if guess.min() < 0 or guess.max() > 1:
-        raise ValueError(f"a {kind} loss needs probabilities between 0 and 1")
+    binary(truth)
+    unit("the probabilities", guess)
     if kind == "brier":
         return np.square(truth - guess)
     return -np.log(np.clip(np.where(truth == 1, guess, 1 - guess), _CLIP, 1))
@@ -87,7 +86,7 @@ def roc_auc(y: ArrayLike, score: ArrayLike) -> float | None:
     Source: the Mann-Whitney statistic from midranks.
     """
     truth, guess = pair("y", y, "score", score)
-    positive = _binary(truth)
+    positive = binary(truth)
     ones, zeros = int(positive.sum()), int((~positive).sum())
     if not ones or not zeros:
         return None
@@ -114,7 +113,7 @@ def auc_difference(y: ArrayLike, score: ArrayLike, rival: ArrayLike | None, leve
     None with fewer than 2 rows of a class. Errors as in `roc_auc`; source as in `auc_interval`.
     """
     truth, guess = pair("y", y, "score", score)
-    positive = _binary(truth)
+    positive = binary(truth)
     if min(positive.sum(), (~positive).sum()) <= 1:
         return None
     of_ones, of_zeros = _placements(positive, guess)
@@ -154,10 +153,3 @@ def _midranks(values: Floats) -> Floats:
     _, inverse, how_often = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(how_often)
     return (last - (how_often - 1) / 2)[inverse]
-
-
-def _binary(truth: Floats) -> Mask:
-    positive = truth == 1
-    if not (positive | (truth == 0)).all():
-        raise ValueError("the truth must be 0 or 1 on every row")
-    return positive

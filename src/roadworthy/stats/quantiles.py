@@ -70,7 +70,8 @@ class Latencies:
         Raises:
             TypeError: a field is missing or unknown.
         """
-        return cls(**{**doc, "places": tuple((place, count) for place, count in doc["places"])})
+        fields: dict[str, Any] = {**doc, "places": tuple((place, count) for place, count in doc["places"])}
+        return cls(**fields)
 
 
 def fold_latencies(latencies_us: ArrayLike) -> Latencies:
