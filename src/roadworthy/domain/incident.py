@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from roadworthy.domain.moment import Micros
+from roadworthy.domain.objective import Light
+from roadworthy.domain.system import Decision, Tier
 
 
 class Severity(StrEnum):
@@ -48,7 +50,9 @@ class Change:
 class Incident:
     """One story: what broke, when, for whom, what was done. `cause` is (objective, release): one open incident each.
 
-    `recovered_at` is when the objective was ok again; closing asks a person for the test that would have caught it.
+    `recovered_at` is when the objective was ok again, or the release that broke it no longer answered. A breach
+    after that begins another `episode` of the same incident, so the plan may act once more. Closing asks a person for
+    the test that would have caught it.
     """
 
     id: str
@@ -72,8 +76,85 @@ class Incident:
     closed_at: Micros | None = None
     closed_by: str = ""
     new_test: str = ""
+    episode: int = 1
+
+    @property
+    def handle(self) -> str:
+        """Name this episode of the incident; actions are taken once for each."""
+        return self.id if self.episode == 1 else f"{self.id}.{self.episode}"
+
+    @property
+    def is_closed(self) -> bool:
+        """Claim that a person has closed it."""
+        return self.state is IncidentState.CLOSED
 
     @property
     def cause(self) -> tuple[str, str, str]:
         """Name what two incidents must not share while both are open."""
         return (self.environment, self.objective, self.release)
+
+
+def severity_of(decision: Decision, light: Light, *, answering: bool) -> Severity:
+    """Rate an incident by what a failure costs and by whether callers get the answers in question.
+
+    High tier, or any stated cost together with the decision light, is sev1; what no caller sees is never above sev3.
+    """
+    if not answering:
+        return Severity.SEV3
+    if decision.tier is Tier.HIGH or (decision.cost_of_failure_micros > 0 and light is Light.DECISION):
+        return Severity.SEV1
+    return Severity.SEV2
+
+
+def acknowledge(incident: Incident, by: str) -> Incident:
+    """Say that a person has it in hand; a closed incident stays closed.
+
+    Raises:
+        ValueError: it is closed.
+    """
+    _must_be_open(incident)
+    return replace(incident, state=IncidentState.ACKNOWLEDGED, acknowledged_by=by)
+
+
+def silence(incident: Incident, until: Micros) -> Incident:
+    """Send no pages for it until a time; its actions go on.
+
+    Raises:
+        ValueError: it is closed.
+    """
+    _must_be_open(incident)
+    return replace(incident, silenced_until=until)
+
+
+def close(incident: Incident, by: str, new_test: str, now: Micros) -> Incident:
+    """End it, naming the test that would have caught it, or why there can be none.
+
+    Raises:
+        ValueError: it is closed already, or `new_test` says nothing.
+    """
+    _must_be_open(incident)
+    if not new_test.strip():
+        raise ValueError("closing an incident needs the new test that would have caught it")
+    return replace(incident, state=IncidentState.CLOSED, closed_at=now, closed_by=by, new_test=new_test.strip())
+
+
+def recover(incident: Incident, now: Micros) -> Incident:
+    """Note when it was over; a person still closes it."""
+    return incident if incident.is_closed or incident.recovered_at is not None else replace(incident, recovered_at=now)
+
+
+def relapse(incident: Incident, signal: str) -> Incident:
+    """Begin another episode when the breach comes back before a person closed it."""
+    if incident.is_closed or incident.recovered_at is None:
+        return incident
+    return replace(incident, recovered_at=None, episode=incident.episode + 1, signal=signal)
+
+
+def took(incident: Incident, action: ActionTaken) -> Incident:
+    """Add an action to the story; the same action at the same time only once."""
+    return incident if action in incident.actions else replace(incident, actions=(*incident.actions, action))
+
+
+def _must_be_open(incident: Incident) -> None:
+    if incident.is_closed:
+        raise ValueError(f"incident {incident.id} is closed; it is kept as it is")

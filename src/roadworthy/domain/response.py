@@ -19,7 +19,6 @@ from roadworthy.domain.route import Route
 
 DEFAULT_ACTIONS: Final = (ActionKind.PAGE,)
 EXPOSURE: Final = frozenset({ActionKind.FALLBACK, ActionKind.ROLLBACK, ActionKind.STOP})
-_ON_TRIAL: Final = frozenset({Role.CHALLENGER, Role.SHADOW})
 _ANSWERING: Final = frozenset({Role.CHAMPION, Role.FALLBACK})
 
 
@@ -69,20 +68,17 @@ def respond(plan: FailurePlan, breaches: Sequence[Breach], seen: Situation) -> t
     At most one intent of a call changes the route: the next call sees the route that follows from it. Rules are
     read in the plan's order, so the first rule has precedence. A paused system only pages.
     """
-    due: list[Intent] = []
+    due: dict[str, Intent] = {}
     exposed = False
     for breach in _in_plan_order(plan, breaches):
         for intent in _wanted(plan, breach, seen):
-            if intent.key in seen.taken:
+            moves = intent.action in EXPOSURE
+            held = (seen.paused and intent.action is not ActionKind.PAGE) or (moves and exposed)
+            if held or intent.key in seen.taken or intent.key in due:
                 continue
-            if intent.action is not ActionKind.PAGE and seen.paused:
-                continue
-            if intent.action in EXPOSURE:
-                if exposed:
-                    continue
-                exposed = True
-            due.append(intent)
-    return tuple(due)
+            exposed = exposed or moves
+            due[intent.key] = intent
+    return tuple(due.values())
 
 
 def actions_for(plan: FailurePlan, objective: str) -> tuple[ActionKind, ...]:

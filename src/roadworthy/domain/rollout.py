@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from roadworthy.domain.digest import Digest
@@ -59,6 +59,11 @@ class Rollout:
     ended_for: str = ""
 
     @property
+    def has_ended(self) -> bool:
+        """Claim that nothing will change it any more."""
+        return self.state in (RolloutState.DONE, RolloutState.ABORTED)
+
+    @property
     def stage(self) -> StagePlan:
         """Return the stage the rollout is in."""
         return self.plan[min(self.stage_index, len(self.plan) - 1)]
@@ -88,6 +93,21 @@ class Harm:
     high: float
     margin: float
     n: int
+
+
+def enter(rollout: Rollout, index: int, now: Micros) -> Rollout:
+    """Move a running rollout into a stage; entering `full` (or going past the last stage) ends it as done."""
+    stage = rollout.plan[min(index, len(rollout.plan) - 1)].stage
+    if stage is Stage.FULL or index >= len(rollout.plan):
+        return end(replace(rollout, stage_index=min(index, len(rollout.plan) - 1)), RolloutState.DONE, "", now)
+    return replace(rollout, stage_index=index, stage_started_at=now, waiting_for="")
+
+
+def end(rollout: Rollout, state: RolloutState, reason: str, now: Micros) -> Rollout:
+    """End a rollout as done or aborted; an ended one stays as it ended."""
+    if rollout.has_ended:
+        return rollout
+    return replace(rollout, state=state, ended_at=now, ended_for=reason, waiting_for="")
 
 
 class Move(StrEnum):
