@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,9 +15,10 @@ from roadworthy.domain.system import System
 
 @dataclass(slots=True, kw_only=True)
 class AnswerBucket:
-    """Answers of one minute of answered time. `failed` counts answers whose intended release did not give them.
+    """Answers of one span of answered time. `failed` counts answers whose intended release did not give them.
 
-    `latencies` is `stats.quantiles.Latencies.to_doc()`, `violations` counts by "field: rule".
+    `unserved` counts those that got no answer at all (5xx), `latencies` is `stats.quantiles.Latencies.to_doc()`,
+    `violations` counts by "field: rule", `ages_ms` holds (n, sum, max) by age field.
     """
 
     start: Micros
@@ -29,20 +30,17 @@ class AnswerBucket:
     fallbacks: dict[str, int] = field(default_factory=dict[str, int])
     violations: dict[str, int] = field(default_factory=dict[str, int])
     latencies: dict[str, Any] = field(default_factory=dict[str, Any])
+    ages_ms: dict[str, list[int]] = field(default_factory=dict[str, "list[int]"])
 
 
 @dataclass(slots=True, kw_only=True)
 class FeatureBucket:
-    """Counts of one span of event time: `stats.counts.Counts.to_doc()` by feature, and of the predictions.
-
-    `ages_ms` holds (n, sum, max) by age field.
-    """
+    """Counts of one span of event time: `stats.counts.Counts.to_doc()` by feature, and of the predictions."""
 
     start: Micros
     rows: int = 0
     counts: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     predictions: dict[str, Any] = field(default_factory=dict[str, Any])
-    ages_ms: dict[str, list[int]] = field(default_factory=dict[str, "list[int]"])
 
 
 SCORE_BINS = 50
@@ -77,15 +75,15 @@ class HarmState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a monitor sees of one release in one environment; buckets are oldest first.
+    """What a monitor sees of one release in one environment, or of the whole system (`release` None).
 
-    `past_features` are merged feature buckets of clean windows before this one, one each. Signals of a view belong to
-    its release.
+    Buckets are oldest first; `answers` span `watch.window` of answered time, the others `watch.drift_window` of event
+    time. `past_features` are the windows before, each merged to one bucket.
     """
 
     system: System
     environment: str
-    release: Release
+    release: Release | None
     reference: Reference | None
     now: Micros
     watermark: Micros
@@ -102,6 +100,6 @@ class Monitor(Protocol):
     name: str
     light: Light
 
-    def watch(self, view: View, parameters: Mapping[str, Any]) -> Sequence[Signal]:
+    def watch(self, view: View) -> Sequence[Signal]:
         """Return one signal, or one per argument (`drift(hour)`, `drift(origin)`)."""
         ...

@@ -1,0 +1,81 @@
+"""Drift: features that moved from the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from roadworthy.domain.objective import Light, Signal
+from roadworthy.monitors.signals import no_data, signal
+from roadworthy.ports.monitor import FeatureBucket, View
+from roadworthy.stats.counts import Counts, merge_all
+from roadworthy.stats.drift import ChannelResult, compare, drifted
+
+FEWEST_ROWS = 200
+_SHAPE = "shape"
+
+
+class DriftMonitor:
+    """Five channels a feature (shape, nulls, unseen, out of contract, modal share) against the release's reference.
+
+    A channel alarms above a practical floor, above chance at these sample sizes, and above what past clean windows
+    showed; false discoveries are controlled over features and channels.
+    """
+
+    name = "drift"
+    light = Light.DECISION
+
+    def watch(self, view: View) -> Sequence[Signal]:
+        """Return `drift` (the share of features in alarm) and `drift(feature)` (Jensen-Shannon distance, 0 to 1)."""
+        if view.release is None:
+            return ()
+        rows = sum(bucket.rows for bucket in view.features)
+        if view.reference is None or rows < FEWEST_ROWS:
+            why = "the release has no reference" if view.reference is None else f"{rows} of {FEWEST_ROWS} rows"
+            return (no_data(view, self.name, why, light=self.light, n=rows),)
+        results = {feature: _compare(view, feature) for feature in view.reference.counts}
+        every = [result for of_feature in results.values() for result in of_feature]
+        alarms = {(result.feature, result.channel) for result in drifted(every)}
+        signals = [self._feature(view, feature, found, alarms) for feature, found in results.items() if found]
+        moved = [one for one in signals if one.alarm]
+        reason = "; ".join(one.reason for one in moved)
+        whole = signal(view, self.name, len(moved) / max(1, len(signals)), n=rows, light=self.light, unit="share")
+        return (replace(whole, alarm=bool(moved), reason=reason), *signals)
+
+    def _feature(
+        self, view: View, feature: str, results: Sequence[ChannelResult], alarms: set[tuple[str, str]]
+    ) -> Signal:
+        shape = next(result for result in results if result.channel == _SHAPE)
+        loud = [result for result in results if (result.feature, result.channel) in alarms]
+        found = signal(view, f"{self.name}({feature})", shape.value, n=shape.n, light=self.light, unit="distance")
+        why = "" if shape.value is not None else "every value is null"
+        return replace(
+            found,
+            threshold=shape.threshold,
+            alarm=bool(loud),
+            reason="; ".join(_spell(result) for result in loud) or why,
+        )
+
+
+def _compare(view: View, feature: str) -> Sequence[ChannelResult]:
+    assert view.reference is not None
+    reference = Counts.from_doc(view.reference.counts[feature])
+    window = counts_of(view.features, feature, reference)
+    if window is None:
+        return ()
+    past = [found for bucket in view.past_features if (found := counts_of([bucket], feature, reference)) is not None]
+    clean = [one for one in past if not any(result.alarm for result in compare(one, reference))]
+    return compare(window, reference, clean)
+
+
+def counts_of(buckets: Sequence[FeatureBucket], feature: str, reference: Counts) -> Counts | None:
+    """Merge a feature's counts over buckets, leaving out those made over other bins; None if there are none."""
+    parts = [Counts.from_doc(bucket.counts[feature]) for bucket in buckets if feature in bucket.counts]
+    same = [part for part in parts if part.bins == reference.bins]
+    return merge_all(same) if same else None
+
+
+def _spell(result: ChannelResult) -> str:
+    if result.observed is None or result.expected is None:
+        return f"{result.feature}: {result.channel} moved by {result.value or 0:.3f} (limit {result.threshold:.3f})"
+    return f"{result.feature}: {result.channel} {result.observed:.1%}, in the reference {result.expected:.1%}"
