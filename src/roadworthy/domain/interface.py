@@ -96,6 +96,15 @@ class Interface:
         return next((field for field in self.inputs if field.role is FieldRole.EVENT_TIME), None)
 
 
+def label_text(value: object) -> str:
+    """Spell a class as labels, outcomes and answers do: `1`, `late`, `true`; 1 and 1.0 are one class."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
 _PYTHON_TYPES: dict[FieldType, tuple[type, ...]] = {
     FieldType.NUMBER: (int, float),
     FieldType.INTEGER: (int,),
