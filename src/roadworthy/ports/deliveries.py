@@ -50,7 +50,7 @@ class Deliveries(Protocol):
     def attempt(self, key: str, retry_at: Micros) -> int:
         """Note an attempt before it is made; it is due again at `retry_at` if nothing else is heard.
 
-        Returns the number of the attempt, from 1.
+        Returns the number of the attempt, from 1, or 0 if the delivery is finished or unknown.
         """
         ...
 

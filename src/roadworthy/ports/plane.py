@@ -1,5 +1,6 @@
 """The control plane as one value: what every verb of lifecycle is given. Wiring builds it (`wiring.open_plane`)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from roadworthy.ports.artifacts import Artifacts
@@ -14,9 +15,13 @@ from roadworthy.ports.records import Records
 from roadworthy.ports.snapshots import Snapshots
 
 
+def _nothing() -> None:
+    """Close nothing; planes of fakes have nothing open."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """The adapters of one home. Verbs take it as `plane` and depend on the protocols only."""
+    """The adapters of one home. Verbs take it as `plane` and depend on the protocols only. `close` lets go of open files."""
 
     home: Home
     ledger: Ledger
@@ -28,3 +33,4 @@ class Plane:
     deliveries: Deliveries
     people: People
     leases: Leases
+    close: Callable[[], None] = _nothing

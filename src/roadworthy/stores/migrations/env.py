@@ -1,0 +1,6 @@
+"""What Alembic executes to run migrations; the connection comes from `run.migrate`."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+context.run_migrations()
