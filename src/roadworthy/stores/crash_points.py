@@ -27,6 +27,8 @@ NAMES: Final[frozenset[str]] = frozenset(
     | {
         "snapshot.after_version",
         "acknowledgement.after_lock",
+        "records.before_segment",
+        "records.after_segment",
     }
 )
 
