@@ -84,6 +84,7 @@ class Counts:
     unseen: int = 0
     out_of_contract: int = 0
     total: int = 0
+    kind: Kind = "numeric"
 
     @property
     def present(self) -> int:
@@ -136,7 +137,7 @@ def freeze(feature: str, values: ArrayLike, kind: Kind | None = None) -> Bins:
 
 def empty(bins: Bins) -> Counts:
     """Return counts of nothing, the neutral element of `merge`."""
-    return Counts(bins.feature, bins.identity, (0,) * bins.size)
+    return Counts(bins.feature, bins.identity, (0,) * bins.size, kind=bins.kind)
 
 
 def fold(
@@ -161,7 +162,8 @@ def fold(
     kept = row[~hidden] if len(hidden) else row
     broken = 0 if out_of_contract is None else int(_mask("out_of_contract", out_of_contract, len(row)).sum())
     histogram, unseen = _fold_numeric(bins, kept) if bins.kind == "numeric" else _fold_categories(bins, kept)
-    return Counts(bins.feature, bins.identity, histogram, len(row) - sum(histogram), unseen, broken, len(row))
+    missing = len(row) - sum(histogram)
+    return Counts(bins.feature, bins.identity, histogram, missing, unseen, broken, len(row), bins.kind)
 
 
 def merge(first: Counts, second: Counts) -> Counts:
@@ -191,7 +193,7 @@ def merge_all(parts: Iterable[Counts]) -> Counts:
             )
     numbers = np.array([(*c.histogram, c.nulls, c.unseen, c.out_of_contract, c.total) for c in rows], np.int64)
     *histogram, nulls, unseen, broken, total = numbers.sum(axis=0).tolist()
-    return Counts(first.feature, first.bins, tuple(histogram), nulls, unseen, broken, total)
+    return Counts(first.feature, first.bins, tuple(histogram), nulls, unseen, broken, total, first.kind)
 
 
 def _freeze_numeric(feature: str, values: ArrayLike) -> Bins:

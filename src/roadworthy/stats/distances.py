@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roadworthy.stats.arrays import Floats
 from roadworthy.stats.tails import chi_square_quantile, chi_square_tail
@@ -68,25 +67,32 @@ def null_tail(distance: float, n: int, m: int, bins: int, *, rarity: float | Non
     return chi_square_tail(distance**2 / scale, bins - 1)
 
 
-def group_starts(pooled: Floats, smaller_share: float) -> NDArray[np.intp]:
-    """Return where groups of neighbouring bins start, so that chance is chi-square in each.
+def grouped(rows: Floats, against: Floats, smaller_share: float, *, ordered: bool) -> tuple[Floats, Floats]:
+    """Return the histograms over groups of bins in which chance is nearly chi-square.
 
-    Without it, rare levels make a chi-square tail meaningless (p = 0 on clean data). Groups are made from
-    both samples together, so they do not favour either; categories are sorted by frequency, so the rare
-    ones are neighbours.
+    Without it, rare levels make a chi-square tail meaningless (p = 0 on clean data). Who is grouped is
+    decided from both samples together, so it favours neither.
+
+    Args:
+        rows: shape (w, bins); the first row is the window.
+        against: the reference, shape (bins,).
+        smaller_share: of the smaller sample in both, so that pooled counts times it are its expected ones.
+        ordered: neighbours belong together (numbers). If not (categories), all rare bins make one group:
+            they are sorted by their count in the reference, and neighbours would share its luck.
     """
-    expected = (pooled * smaller_share).tolist()
-    if min(expected) >= LEAST_EXPECTED:
-        return np.arange(len(expected))
-    starts, filled = [0], 0.0
-    for place, count in enumerate(expected):
-        if filled >= LEAST_EXPECTED:
-            starts.append(place)
-            filled = 0.0
-        filled += count
-    if filled < LEAST_EXPECTED and len(starts) > 1:
-        starts.pop()
-    return np.array(starts, dtype=np.intp)
+    expected = (rows[0] + against) * smaller_share
+    common = expected >= LEAST_EXPECTED
+    if common.all():
+        return rows, against
+    if ordered:
+        starts = _neighbours(expected.tolist())
+    else:
+        order = np.argsort(~common, kind="stable")
+        rows, against = rows[:, order], against[order]
+        usual = int(common.sum())
+        enough = usual == 0 or expected[~common].sum() >= LEAST_EXPECTED
+        starts = list(range(usual + 1 if enough else usual))
+    return np.add.reduceat(rows, starts, axis=1), np.add.reduceat(against, starts)
 
 
 def distances(rows: Floats, against: Floats) -> Floats:
@@ -104,6 +110,19 @@ def _histograms(window: Sequence[int], reference: Sequence[int]) -> tuple[Floats
     if rows.sum() <= 0 or against.sum() <= 0:
         raise ValueError("a histogram without any count has no shape to compare")
     return rows, against
+
+
+def _neighbours(expected: list[float]) -> list[int]:
+    """Return where groups of neighbouring bins start, each but a lone one expecting enough counts."""
+    starts, filled = [0], 0.0
+    for place, count in enumerate(expected):
+        if filled >= LEAST_EXPECTED:
+            starts.append(place)
+            filled = 0.0
+        filled += count
+    if filled < LEAST_EXPECTED and len(starts) > 1:
+        starts.pop()
+    return starts
 
 
 def _relative_entropy(p: Floats, q: Floats) -> Floats:

@@ -7,13 +7,13 @@ floor, above what chance explains at these sample sizes, and above what past cle
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from roadworthy.stats.counts import Counts
-from roadworthy.stats.distances import distances, group_starts, null_tail, null_threshold
+from roadworthy.stats.distances import LEAST_EXPECTED, distances, grouped, null_tail, null_threshold
 from roadworthy.stats.tails import binomial_tail, normal_quantile, normal_tail
 
 Channel: TypeAlias = Literal["shape", "nulls", "unseen", "out_of_contract", "modal_share"]
@@ -58,17 +58,30 @@ class ChannelResult:
 
 @dataclass(frozen=True, slots=True)
 class _Rate:
-    """How a share is read from counts: (hits, of how many), and which direction counts as worse."""
+    """How a share is read from counts (hits, of how many), and which direction counts as worse.
+
+    `missed` are hits that the reference cannot show of itself but would have, see `_never_again`.
+    """
 
     channel: Channel
     read: Callable[[Counts], tuple[int, int]]
-    two_sided: bool = field(default=False)
+    two_sided: bool = False
+    missed: Callable[[Counts], int] = lambda _: 0
+
+
+def _never_again(reference: Counts) -> int:
+    """Return how many of its values the reference would have called unseen, had it not seen them itself.
+
+    A reference has no unseen value by construction, but the next window of the same kind has some: as many,
+    per row, as the reference has categories seen once (Good 1953), or two ends of its range.
+    """
+    return reference.histogram.count(1) + 2
 
 
 _RATES = (
     # Fewer nulls are a change as well: someone fills them in upstream.
     _Rate("nulls", lambda counts: (counts.nulls, counts.total), two_sided=True),
-    _Rate("unseen", lambda counts: (counts.unseen, counts.present)),
+    _Rate("unseen", lambda counts: (counts.unseen, counts.present), missed=_never_again),
     _Rate("out_of_contract", lambda counts: (counts.out_of_contract, counts.total)),
 )
 
@@ -111,8 +124,9 @@ def drifted(results: Sequence[ChannelResult], *, fdr: float = 0.01) -> tuple[Cha
         results: of every feature of one window.
         fdr: expected share of false alarms among those returned; where nothing moved, the chance of any.
     """
-    kept = false_discoveries([result.p_value for result in results], fdr)
-    return tuple(result for result, keep in zip(results, kept, strict=True) if keep and result.alarm)
+    known = [result for result in results if result.value is not None]
+    kept = false_discoveries([result.p_value for result in known], fdr)
+    return tuple(result for result, keep in zip(known, kept, strict=True) if keep and result.alarm)
 
 
 def false_discoveries(p_values: Sequence[float], fdr: float) -> tuple[bool, ...]:
@@ -158,13 +172,11 @@ def _compare_shape(
     window: Counts, reference: Counts, past: Sequence[Counts], floor: float, alpha: float
 ) -> ChannelResult:
     n, m = window.present, reference.present
-    if n == 0 or m == 0:
+    if min(n, m) < 2 * LEAST_EXPECTED:  # not even two bins could be told apart
         return ChannelResult(window.feature, "shape", None, floor, 1.0, n, alarm=False)
     rows = np.array([window.histogram, *(w.histogram for w in past if w.present)], dtype=np.float64)
     against = np.array(reference.histogram, dtype=np.float64)
-    starts = group_starts(rows[0] + against, min(n, m) / (n + m))
-    if len(starts) < len(against):
-        rows, against = np.add.reduceat(rows, starts, axis=1), np.add.reduceat(against, starts)
+    rows, against = grouped(rows, against, min(n, m) / (n + m), ordered=window.kind == "numeric")
     value, *earlier = distances(rows, against).tolist()
     pooled = (rows[0] + against)[rows[0] + against > 0]
     used, rarity = len(pooled), float(((n + m) / pooled).mean())
@@ -185,8 +197,9 @@ def _compare_rate(
         x, of = rate.read(part)
         return abs(x / of - expected) if rate.two_sided else x / of - expected
 
-    p_value = rate_p_value(hits, n, reference_hits, m, two_sided=rate.two_sided)
-    chance = _rate_quantile(reference_hits, n, m, alpha / 2 if rate.two_sided else alpha)
+    usual_hits = min(m, reference_hits + rate.missed(reference))
+    p_value = rate_p_value(hits, n, usual_hits, m, two_sided=rate.two_sided)
+    chance = _rate_quantile(usual_hits, n, m, alpha / 2 if rate.two_sided else alpha)
     threshold = max(floor, chance, _usual([change(part) for part in past if rate.read(part)[1]]))
     value = change(window)
     alarm = value > threshold and p_value <= alpha
