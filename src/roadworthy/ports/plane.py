@@ -21,7 +21,10 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """The adapters of one home. Verbs take it as `plane` and depend on the protocols only. `close` lets go of open files."""
+    """The adapters of one home. Verbs take it as `plane` and depend on the protocols only.
+
+    `close` lets go of open files.
+    """
 
     home: Home
     ledger: Ledger

@@ -83,11 +83,11 @@ class SqlLedger:
             query = query.where(LEDGER.c.at <= until)
         while True:
             with self._metadata.reading() as connection:
-                rows = connection.execute(query.where(LEDGER.c.seq > after)).all()
+                rows = connection.execute(query.where(LEDGER.c.seq > after)).mappings().all()
             yield from map(_read, rows)
             if len(rows) < _PAGE:
                 return
-            after = int(rows[-1].seq)
+            after = int(rows[-1]["seq"])
 
     def head(self) -> Head:
         """Return where the ledger ends."""
@@ -113,7 +113,7 @@ class SqlLedger:
         count = 0
         with self._metadata.writing("ledger") as connection:
             connection.execute(PROJECTION.delete())
-            for row in connection.execute(sa.select(LEDGER).order_by(LEDGER.c.seq)):
+            for row in connection.execute(sa.select(LEDGER).order_by(LEDGER.c.seq)).mappings():
                 event = _read(row)
                 connection.execute(_UPSERT, _projection(event))
                 count += 1
@@ -200,14 +200,14 @@ def _text(document: Mapping[str, Any] | None) -> str | None:
     return None if document is None else to_json(document).decode()
 
 
-def _read(row: sa.Row[Any]) -> Event:
-    fields = dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's public name)
+def _read(row: sa.RowMapping) -> Event:
+    fields: dict[str, Any] = {str(name): value for name, value in row.items()}
     try:
         for name in ("before", "after"):
             fields[name] = None if fields[name] is None else from_json(fields[name])
     except ValueError as problem:
         raise StoreError(
-            f"entry {row.seq} of the ledger cannot be read: its document is no JSON",
+            f"entry {fields['seq']} of the ledger cannot be read: its document is no JSON",
             hint="it was edited; run: roadworthy ledger verify",
         ) from problem
     return Event(**fields)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, event
+from sqlalchemy.exc import DBAPIError
 
 from roadworthy.errors import StoreError
 from roadworthy.stores.crash_points import crash_point
@@ -179,8 +180,8 @@ class Metadata:
         self.path = path
         url = sa.URL.create("sqlite", database=str(path))
         self._engine = sa.create_engine(url, connect_args={"timeout": busy_seconds}, pool_size=4, max_overflow=16)
-        sa.event.listen(self._engine, "connect", _prepare)
-        sa.event.listen(self._engine, "begin", _begin)
+        event.listen(self._engine, "connect", _prepare)
+        event.listen(self._engine, "begin", _begin)
 
     @contextmanager
     def reading(self) -> Generator[sa.Connection]:
@@ -245,7 +246,7 @@ class Metadata:
     def _plain_errors(self, doing: str) -> Generator[None]:
         try:
             yield
-        except sa.exc.DBAPIError as problem:
+        except DBAPIError as problem:
             raise _store_error(problem.orig, doing, self.path) from problem
         except sqlite3.Error as problem:
             raise _store_error(problem, doing, self.path) from problem
