@@ -55,4 +55,9 @@ class Condition:
         tail = f" for {spell_duration(self.grace)}" if self.grace else ""
         if self.no_data or self.comparison is None:
             return f"no_data({self.signal}){tail}"
-        return f"{self.signal} {self.comparison} {self.threshold:g}{tail}"
+        return f"{self.signal} {self.comparison} {_spell(self.threshold)}{tail}"
+
+
+def _spell(number: float) -> str:
+    """Write a number in the fewest digits that read back to the same number."""
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)  # noqa: PLR2004

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -169,6 +169,16 @@ class KeepPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatedWaiver:
+    """A dated, named exception to one gate as the manifest states it; `apply` puts it in the ledger."""
+
+    gate: str
+    by: str
+    why: str
+    until: Micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The policy sections in force; put in force by `apply`, pinned by verdicts, rollouts and incidents."""
 
@@ -184,11 +194,17 @@ class Policy:
     failure: FailurePlan = FailurePlan()
     keep: KeepPlan = KeepPlan()
     glossary: Mapping[str, str] = field(default_factory=dict[str, str])
+    waivers: tuple[StatedWaiver, ...] = ()
+
+    @property
+    def for_ledger(self) -> Policy:
+        """Return what the ledger keeps: everything but contacts, which live where they can be erased."""
+        return replace(self, owner=replace(self.owner, contact="", backup_contact=""))
 
     @property
     def digest(self) -> Digest:
-        """Name this policy revision."""
-        return digest(self)
+        """Name this policy revision; contacts are no part of it."""
+        return digest(self.for_ledger)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,3 +216,27 @@ class System:
     content: Content
     policy: Policy
     schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemState:
+    """What the ledger knows of a system besides its policy: the content that `apply` put in force, and its flags."""
+
+    name: str
+    kind: Kind
+    content: Content
+    schema_version: int = 1
+    paused: bool = False
+    paused_by: str = ""
+    paused_for: str = ""
+    orphaned: bool = False
+
+    def with_policy(self, policy: Policy) -> System:
+        """Put the system in force together again."""
+        return System(
+            name=self.name,
+            kind=self.kind,
+            content=self.content,
+            policy=policy,
+            schema_version=self.schema_version,
+        )

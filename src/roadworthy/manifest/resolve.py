@@ -1,0 +1,391 @@
+"""Shape → System: defaults filled in, names looked up, and what the sections must be to each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+from roadworthy.domain.interface import FieldType, Interface, Task
+from roadworthy.domain.system import (
+    Assumption,
+    Content,
+    DataPlan,
+    Decision,
+    Goal,
+    KeepPlan,
+    Kind,
+    NonGoal,
+    Owner,
+    Policy,
+    StatedWaiver,
+    System,
+    Tier,
+)
+from roadworthy.manifest import defaults_v1
+from roadworthy.manifest.catalogue import Catalogue
+from roadworthy.manifest.gate_plans import gate_plans
+from roadworthy.manifest.interface_file import interface_of
+from roadworthy.manifest.marked_yaml import Document, Path, read
+from roadworthy.manifest.shape import DataShape, DecisionShape, ManifestShape, OwnerShape
+from roadworthy.manifest.stages import order_problem
+from roadworthy.manifest.watching import failure_plan, serve_plan, watch_plan
+from roadworthy.domain.moment import parse_iso
+
+SCHEMA_VERSION: Final = 1
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_PRINCIPAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_IDS: Final = {"goals": re.compile(r"G[0-9]{1,4}"), "non_goals": re.compile(r"N[0-9]{1,4}"), "assumptions": re.compile(r"A[0-9]{1,4}")}
+_PROTOTYPES: Final = {".skops": "sklearn", ".onnx": "onnx", ".py": ""}
+_PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth"})
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the resolvers share: the text, the folder, what is installed."""
+
+    document: Document
+    folder: FilePath
+    catalogue: Catalogue
+    tier: Tier = Tier.LOW
+    others: list[Document] = field(default_factory=list[Document])
+
+    def note(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
+        """Keep a finding at a path of the manifest."""
+        self.document.note(self.document.mark_of(path, key=key), message, hint)
+
+    def says(self, *path: str | int) -> bool:
+        """Tell whether the text has something here, even if it was wrong and noted already."""
+        return path in self.document.marks
+
+
+def resolve(shape: ManifestShape, reading: Reading) -> System | None:
+    """Build the system, noting in the reading whatever stands in the way; None when it cannot be built."""
+    _check_head(shape, reading)
+    reading.tier = Tier(shape.decision.tier) if shape.decision else Tier.LOW
+    waivers = _waivers(shape, reading)
+    owner = _owner(shape.owner, reading)
+    decision = _decision(shape.decision, reading)
+    interface = _interface(shape, reading)
+    content = _content(shape, interface, {waiver.gate for waiver in waivers}, reading)
+    policy = _policy(shape, owner, decision, waivers, interface, reading)
+    if content is None or shape.system is None:
+        return None
+    return System(name=shape.system, kind=Kind.MODEL, content=content, policy=policy, schema_version=SCHEMA_VERSION)
+
+
+def _check_head(shape: ManifestShape, reading: Reading) -> None:
+    if shape.roadworthy is None and not reading.says("roadworthy"):
+        reading.note((), "the schema version is missing", "begin the file with: roadworthy: 1")
+    elif shape.roadworthy is not None and shape.roadworthy > SCHEMA_VERSION:
+        message = f"schema version {shape.roadworthy} is newer than this roadworthy, which reads version {SCHEMA_VERSION}"
+        reading.note(("roadworthy",), message, "install a newer roadworthy")
+    elif shape.roadworthy is not None and shape.roadworthy < SCHEMA_VERSION:
+        reading.note(("roadworthy",), f"there is no schema version {shape.roadworthy}", "write: roadworthy: 1")
+    for key in ("system", "kind", "owner", "decision", "use", "data"):
+        if getattr(shape, key) is None and not reading.says(key):
+            reading.note((), f"'{key}' is missing", _HINTS[key])
+        elif getattr(shape, key) is None and reading.document.value.get(key) is None:
+            reading.note((key,), f"'{key}' is empty", _HINTS[key])
+    if shape.system is not None and not _NAME.fullmatch(shape.system):
+        hint = "a name has small letters, digits and hyphens, begins with a letter and has at most 63 characters"
+        reading.note(("system",), f"'{shape.system[:80]}' is not a name for a system", hint)
+    if shape.kind is not None and shape.kind != Kind.MODEL:
+        reading.note(("kind",), f"kind '{shape.kind[:40]}' is not served by this version; kinds: model")
+
+
+_HINTS: Final = {
+    "system": "such as system: flights",
+    "kind": "write: kind: model",
+    "owner": "such as owner: ana@example.com",
+    "decision": "such as decision: whom to call before the flight",
+    "use": "such as use: model.skops",
+    "data": "such as data: {table: flights.parquet, target: late}",
+}
+
+
+def _owner(shape: OwnerShape | None, reading: Reading) -> Owner:
+    if shape is None:
+        return Owner(principal="", contact="")
+    if shape.contact is None:
+        reading.note(("owner",), "the owner has no contact", "such as contact: ana@example.com")
+    contact = shape.contact or ""
+    principal = shape.name or contact.split("@", 1)[0]
+    backup_contact = shape.backup_contact or (shape.backup if shape.backup and "@" in shape.backup else "") or ""
+    backup = (shape.backup or backup_contact).split("@", 1)[0]
+    for key, name in (("name", principal), ("backup", backup)):
+        if name and not _PRINCIPAL.fullmatch(name):
+            reading.note(("owner", key), f"'{name[:60]}' is not a principal's id", "letters, digits, dots and hyphens")
+    if reading.tier is not Tier.LOW and not backup and not reading.says("owner", "backup"):
+        reading.note(("owner",), f"tier {reading.tier} asks for a backup of the owner", "such as backup: ben@example.com")
+    if backup and backup == principal:
+        reading.note(("owner", "backup"), "owner and backup are the same person")
+    return Owner(principal=principal, contact=contact, backup=backup, backup_contact=backup_contact)
+
+
+def _decision(shape: DecisionShape | None, reading: Reading) -> Decision:
+    if shape is None:
+        return Decision()
+    if not shape.what.strip() and not reading.says("decision", "what"):
+        reading.note(("decision",), "the decision does not say what it is", "such as what: whom to call before the flight")
+    if reading.tier is not Tier.LOW and shape.sponsor is None and not reading.says("decision", "sponsor"):
+        reading.note(("decision",), f"tier {reading.tier} asks for a sponsor", "such as sponsor: eva@example.com")
+    cost, currency = shape.cost_of_failure or (0, "EUR")
+    return Decision(
+        what=shape.what,
+        tier=reading.tier,
+        cost_of_failure_micros=cost,
+        currency=currency,
+        sponsor=shape.sponsor or "",
+    )
+
+
+def _waivers(shape: ManifestShape, reading: Reading) -> tuple[StatedWaiver, ...]:
+    found: list[StatedWaiver] = []
+    for place, waiver in enumerate(shape.waivers):
+        if waiver.gate not in reading.catalogue.gates:
+            _unknown("gate", waiver.gate, reading.catalogue.gates, ("waivers", place, "gate"), reading)
+        try:
+            until = parse_iso(waiver.until)
+        except ValueError:
+            reading.note(("waivers", place, "until"), f"'{waiver.until[:40]}' is not a date", "such as 2026-12-31")
+            continue
+        found.append(StatedWaiver(gate=waiver.gate, by=waiver.by, why=waiver.why, until=until))
+    return tuple(sorted(found, key=lambda waiver: (waiver.gate, waiver.until, waiver.by)))
+
+
+def _unknown(noun: str, name: str, installed: Iterable[str], path: Path, reading: Reading, *, key: bool = False) -> None:
+    known = sorted(installed)
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else ""
+    reading.note(path, f"no {noun} called '{name[:60]}'; installed: {', '.join(known) or 'none'}", hint, key=key)
+
+
+def _inside(text: str, path: Path, reading: Reading, *, must_exist: bool = True) -> FilePath | None:
+    """Return the file a path names inside the project's folder, or note why it may not be used."""
+    problem = ""
+    target: FilePath | None = None
+    if not text.isprintable() or "\\" in text or FilePath(text).is_absolute() or text.startswith("~"):
+        problem = "a path is relative to the project's folder, with forward slashes"
+    elif ".." in FilePath(text).parts:
+        problem = "a path stays inside the project's folder"
+    else:
+        target = reading.folder / text
+        problem = _problem_on_disk(target, text, reading.folder, must_exist=must_exist)
+    if problem:
+        reading.note(path, f"'{text[:120]}': {problem}")
+        return None
+    return target
+
+
+def _problem_on_disk(target: FilePath, text: str, folder: FilePath, *, must_exist: bool) -> str:
+    try:
+        if not target.resolve().is_relative_to(folder.resolve()):
+            return "a link leads out of the project's folder"
+        if must_exist and not target.is_file():
+            return "there is no such file in the project's folder"
+    except (OSError, RuntimeError) as error:
+        return f"this path cannot be read ({type(error).__name__})"
+    return "" if FilePath(text).name else "this names no file"
+
+
+def _interface(shape: ManifestShape, reading: Reading) -> Interface | None:
+    if shape.interface is None and reading.says("interface") and reading.document.value.get("interface") is not None:
+        return None
+    name = shape.interface or defaults_v1.INTERFACE
+    target = _inside(name, ("interface",), reading)
+    if target is None:
+        return None
+    try:
+        content = target.read_bytes()
+    except OSError as error:
+        reading.note(("interface",), f"'{name}' cannot be read ({error.strerror})")
+        return None
+    document = read(content, name)
+    reading.others.append(document)
+    interface = interface_of(document)
+    target_name = shape.data.target if shape.data else ""
+    if interface and any(field.name == target_name for field in interface.inputs):
+        mark = document.mark_of(("inputs", target_name), key=True)
+        document.note(mark, f"'{target_name}' is the target, so it cannot be an input", "take it out of the inputs")
+    return interface
+
+
+def _content(
+    shape: ManifestShape, interface: Interface | None, waived: set[str], reading: Reading
+) -> Content | None:
+    use = _use(shape, reading)
+    baseline = _baseline(shape, waived, reading)
+    data = _data(shape.data, reading) if shape.data else None
+    code = tuple(sorted(set(shape.code or ())))
+    for place, text in enumerate(shape.code or ()):
+        _inside(text, ("code", place), reading, must_exist=False)
+    if shape.code is None and use.endswith(".py"):
+        code = (use,)
+    if interface is None or data is None:
+        return None
+    return Content(
+        use=use,
+        data=data,
+        baseline=baseline,
+        interface=interface,
+        code=code,
+        seed=shape.seed,
+        parameters=dict(sorted(shape.parameters.items())),
+        trusted_types=tuple(sorted(set(shape.trust))),
+    )
+
+
+def _use(shape: ManifestShape, reading: Reading) -> str:
+    if shape.use is None:
+        return ""
+    suffix = FilePath(shape.use).suffix
+    if suffix in _PICKLES:
+        message = f"'{shape.use}' is a pickle: loading one runs whatever is in it"
+        reading.note(("use",), message, "save a scikit-learn model with skops.io.dump(model, 'model.skops')")
+    elif suffix not in _PROTOTYPES:
+        reading.note(("use",), f"'{shape.use[:120]}' is none of: model.skops, model.onnx, train.py")
+    else:
+        runtime = _PROTOTYPES[suffix]
+        if runtime and runtime not in reading.catalogue.runtimes:
+            _unknown("runtime", runtime, reading.catalogue.runtimes, ("use",), reading)
+        _inside(shape.use, ("use",), reading)
+    return shape.use
+
+
+def _baseline(shape: ManifestShape, waived: set[str], reading: Reading) -> str:
+    if shape.baseline is None:
+        if reading.document.value.get("baseline") is None and "baseline" not in waived:
+            hint = "such as baseline: baseline.sql, or a waiver of the gate 'baseline' with a name and an end date"
+            reading.note(("baseline",), "'baseline' is missing: a simple rival that is also the live fallback", hint)
+        return ""
+    if FilePath(shape.baseline).suffix != ".sql":
+        reading.note(("baseline",), f"'{shape.baseline[:120]}' is not a SQL file", "such as baseline: baseline.sql")
+    elif "sql" not in reading.catalogue.runtimes:
+        _unknown("runtime", "sql", reading.catalogue.runtimes, ("baseline",), reading)
+    _inside(shape.baseline, ("baseline",), reading)
+    return shape.baseline
+
+
+def _data(shape: DataShape, reading: Reading) -> DataPlan:
+    table = shape.table or ""
+    if not table:
+        reading.note(("data",), "the data names no table", "such as data: {table: flights.parquet, target: late}")
+    elif FilePath(table).suffix not in (".parquet", ".csv"):
+        reading.note(("data", "table") if reading.says("data", "table") else ("data",), f"'{table[:120]}' is neither .parquet nor .csv")
+    else:
+        path: Path = ("data", "table") if reading.says("data", "table") else ("data",)
+        _inside(table, path, reading, must_exist=False)
+    if not 0 < shape.holdout < 1:
+        reading.note(("data", "holdout"), "the hold-out must be more than 0% and less than 100%")
+    return DataPlan(
+        table=table,
+        target=shape.target,
+        time=shape.time or "",
+        entity=shape.entity or "",
+        holdout=shape.holdout,
+        owner=shape.owner or "",
+    )
+
+
+def _policy(
+    shape: ManifestShape,
+    owner: Owner,
+    decision: Decision,
+    waivers: tuple[StatedWaiver, ...],
+    interface: Interface | None,
+    reading: Reading,
+) -> Policy:
+    tier = defaults_v1.TIERS[reading.tier]
+    gates = gate_plans(shape.gates, waivers, reading)
+    serve = serve_plan(shape.serve, reading)
+    if interface is not None and serve.stated_default is not None:
+        _check_default(serve.stated_default, interface, reading)
+    watch = watch_plan(shape, serve, interface, reading)
+    failure, watch = failure_plan(shape.failure, watch, interface, reading)
+    stages = tuple(shape.rollout) if shape.rollout is not None else tier.rollout
+    if shape.rollout is not None and (problem := order_problem(stages)):
+        reading.note(("rollout", problem[0]), problem[1])
+    names = {gate.name for gate in gates} | {objective.name for objective in watch.objectives}
+    return Policy(
+        owner=owner,
+        decision=decision,
+        goals=_goals(shape, names, reading),
+        non_goals=_non_goals(shape, reading),
+        assumptions=_assumptions(shape, reading),
+        gates=gates,
+        serve=serve,
+        rollout=stages,
+        watch=watch,
+        failure=failure,
+        keep=KeepPlan(records=shape.keep.records, payload=shape.keep.payload),
+        glossary=dict(sorted(shape.glossary.items())),
+        waivers=waivers,
+    )
+
+
+def _check_ids(section: str, ids: Iterable[str], reading: Reading) -> None:
+    letter = section[0].upper()
+    for name in ids:
+        if not _IDS[section].fullmatch(name):
+            message = f"'{name[:40]}' is not an id here; they are {letter}1, {letter}2, …"
+            reading.note((section, name), message, key=True)
+
+
+def _goals(shape: ManifestShape, names: set[str], reading: Reading) -> tuple[Goal, ...]:
+    _check_ids("goals", shape.goals, reading)
+    for name, goal in shape.goals.items():
+        if not goal.measured_by and not reading.says("goals", name, "measured_by", 0):
+            hint = f"add measured_by with one of: {', '.join(sorted(names))}"
+            reading.note(("goals", name), f"goal {name} is measured by no gate and no objective", hint)
+        for place, measure in enumerate(goal.measured_by):
+            if measure not in names:
+                _unknown("gate or objective", measure, names, ("goals", name, "measured_by", place), reading)
+    return tuple(
+        Goal(id=name, text=goal.text, measured_by=tuple(sorted(set(goal.measured_by))))
+        for name, goal in sorted(shape.goals.items())
+    )
+
+
+def _non_goals(shape: ManifestShape, reading: Reading) -> tuple[NonGoal, ...]:
+    _check_ids("non_goals", shape.non_goals, reading)
+    return tuple(
+        NonGoal(id=name, text=goal.text, purpose=goal.purpose or "") for name, goal in sorted(shape.non_goals.items())
+    )
+
+
+def _assumptions(shape: ManifestShape, reading: Reading) -> tuple[Assumption, ...]:
+    _check_ids("assumptions", shape.assumptions, reading)
+    return tuple(
+        Assumption(id=name, text=assumption.text, objective=name)
+        for name, assumption in sorted(shape.assumptions.items())
+    )
+
+
+_OUTPUTS: Final[Mapping[Task, Mapping[str, tuple[FieldType, ...]]]] = {
+    Task.BINARY: {"probability": (FieldType.NUMBER,), "label": (FieldType.STRING,)},
+    Task.MULTICLASS: {"label": (FieldType.STRING,)},
+    Task.REGRESSION: {"value": (FieldType.NUMBER,)},
+}
+
+
+def _check_default(stated: Mapping[str, Any], interface: Interface, reading: Reading) -> None:
+    """A stated default answers like the model would: the outputs of its task, each of its type."""
+    wanted = _OUTPUTS[interface.task]
+    for name, value in stated.items():
+        path = ("serve", "default", name)
+        if name not in wanted:
+            known = ", ".join(wanted)
+            reading.note(path, f"'{name[:60]}' is no output of a {interface.task} task; outputs: {known}", key=True)
+        elif wanted[name] == (FieldType.NUMBER,) and (isinstance(value, bool) or not isinstance(value, int | float)):
+            reading.note(path, f"{name} must be a number")
+        elif name == "label" and value not in interface.labels:
+            reading.note(path, f"label must be one of: {', '.join(interface.labels[:12])}")
+        elif name == "probability" and not 0 <= value <= 1:
+            reading.note(path, "probability must lie in [0, 1]")
+    for name in wanted:
+        if name not in stated:
+            reading.note(("serve", "default"), f"the stated default lacks '{name}'")

@@ -1,0 +1,279 @@
+"""The shape of `system.yaml`: which keys there are, of which type. What they mean together is judged in `resolve`.
+
+Each field's description is the text of the JSON Schema and of the reference page. All top-level keys are optional
+here, so that one missing key does not hide the other mistakes; `resolve` says which ones a system needs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, ValidationInfo, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from roadworthy.domain.condition import Condition
+from roadworthy.domain.rollout import StagePlan
+from roadworthy.manifest import conditions, stages, units
+
+Text = Annotated[str, Field(max_length=2000)]
+Line = Annotated[str, Field(min_length=1, max_length=400, pattern=r"^[^\r\n]*$")]
+
+
+def _schema(json: dict[str, Any]) -> Any:
+    class _As:
+        @classmethod
+        def __get_pydantic_json_schema__(cls, _core: CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+            return dict(json)
+
+    return _As
+
+
+Duration = Annotated[
+    int,
+    BeforeValidator(units.duration),
+    _schema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(us|ms|s|m|h|d)$", "examples": ["50ms", "5m", "26h", "7d"]}),
+]
+Share = Annotated[
+    float, BeforeValidator(units.share), _schema({"type": ["string", "number"], "examples": ["2%", 0.02]})
+]
+Money = Annotated[
+    tuple[int, str],
+    BeforeValidator(units.money),
+    _schema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?[A-Z]{3}$", "examples": ["1000 EUR"]}),
+]
+Size = Annotated[
+    int, BeforeValidator(units.size), _schema({"type": ["string", "integer"], "examples": ["1MB", "64KiB"]})
+]
+
+
+def _condition(value: object, info: ValidationInfo) -> Condition:
+    if not isinstance(value, str):
+        raise ValueError("a condition is text, such as errors > 2% for 5m")  # noqa: TRY004 (pydantic collects ValueError)
+    return conditions.parse(value, info.context)
+
+
+When = Annotated[
+    Any,
+    BeforeValidator(_condition),
+    _schema({"type": "string", "examples": ["errors > 2% for 5m", "no_data(quality) for 3d"]}),
+]
+Stage = Annotated[
+    Any,
+    BeforeValidator(stages.parse_stage),
+    _schema({"type": ["string", "object"], "examples": ["full", {"canary": "10% for 500 records and 100 outcomes"}]}),
+]
+
+
+def _scalar(value: object) -> object:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise ValueError("must be text, a number, true, false or nothing")
+
+
+def _parameters(value: object) -> object:
+    if value is None or value is True:
+        return {}
+    if value is False or value == "off":
+        return "off"
+    if isinstance(value, dict):
+        return value  # pyright: ignore[reportUnknownVariableType]
+    raise ValueError("must hold parameters, such as p99_ms: 50")
+
+
+def _until_when(value: object) -> int | None:
+    return None if value == "forever" else units.duration(value)
+
+
+Scalar = Annotated[Any, BeforeValidator(_scalar), _schema({"type": ["string", "number", "boolean", "null"]})]
+GateParameters = Annotated[Any, BeforeValidator(_parameters), _schema({"type": ["object", "null"]})]
+Kept = Annotated[
+    Any, BeforeValidator(_until_when), _schema({"type": "string", "examples": ["365d", "forever"]})
+]
+
+
+class Shape(BaseModel):
+    """Strict: unknown keys and wrong types are findings. `SHORT` names the key that a bare text stands for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_shorthand(cls, value: Any) -> Any:
+        short = SHORTHANDS.get(cls.__name__)
+        if short is None or isinstance(value, dict):
+            return value  # pyright: ignore[reportUnknownVariableType]
+        return {short: value} if isinstance(value, str | list) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        full = handler(core)
+        short = SHORTHANDS.get(cls.__name__)
+        if short is None:
+            return full
+        plain = {"type": "array"} if short == "rules" else {"type": "string"}
+        return {"anyOf": [{**plain, "description": f"short for {short}"}, full]}
+
+
+SHORTHANDS: Final = {
+    "OwnerShape": "contact",
+    "DecisionShape": "what",
+    "DataShape": "table",
+    "GoalShape": "text",
+    "NonGoalShape": "text",
+    "FailureShape": "rules",
+}
+
+
+class OwnerShape(Shape):
+    """Who answers for the system. A bare text is the contact; the name is then its part before the @."""
+
+    name: Line | None = Field(None, description="The principal's id, as it appears in the ledger.")
+    contact: Line | None = Field(None, description="Where the owner is reached: an address or a telephone number.")
+    backup: Line | None = Field(None, description="Who is paged when the owner is gone. Required from tier standard on.")
+    backup_contact: Line | None = Field(None, description="Where the backup is reached.")
+
+
+class DecisionShape(Shape):
+    """What the answers decide, and how much care that asks for. A bare text is `what`."""
+
+    what: Text = Field("", description="The decision that the answers support, in words.")
+    tier: Literal["low", "standard", "high"] = Field("low", description="How much depends on it; scales the defaults.")
+    cost_of_failure: Money | None = Field(None, description="What one day of wrong answers costs; sets severities.")
+    sponsor: Line | None = Field(None, description="Who wants the system. Required from tier standard on.")
+
+
+class DataShape(Shape):
+    """The table a release is trained and judged on. A bare text is `table`."""
+
+    table: Line | None = Field(None, description="A Parquet or CSV file in the project's folder.")
+    target: Line = Field("target", description="The column to predict.")
+    time: Line | None = Field(None, description="The column of times: the hold-out is then the newest rows.")
+    entity: Line | None = Field(None, description="The column that says whom or what a row is about.")
+    holdout: Share = Field(0.2, description="The share of rows kept apart to judge by.")
+    owner: Line | None = Field(None, description="Who answers for the data.")
+
+
+class GoalShape(Shape):
+    """What the system is for. A bare text is `text`."""
+
+    text: Text = Field(description="The goal in words; terms in backticks must stand in the glossary.")
+    measured_by: list[Line] = Field(default_factory=list, description="Gates or objectives that measure it.")
+
+
+class NonGoalShape(Shape):
+    """What the system must not be used for. A bare text is `text`."""
+
+    text: Text = Field(description="The forbidden use in words.")
+    purpose: Line | None = Field(None, description="Calls that state this purpose are refused and logged.")
+
+
+class AssumptionShape(Shape):
+    """Something believed of the world, and the bad case that shows it false."""
+
+    text: Text = Field(description="The assumption in words.")
+    when: When = Field(description="The condition that must not come true; it becomes an objective of the same id.")
+
+
+class BreakerShape(Shape):
+    """When a failing release is left alone for a while."""
+
+    errors: Share = Field(0.5, description="The share of failed calls that opens the breaker.")
+    window: int = Field(20, ge=1, le=10_000, description="Over how many calls.")
+    cool_down: Duration = Field(5_000_000, description="How long it stays open.")
+
+
+class ServeShape(Shape):
+    """Limits of the serving path."""
+
+    deadline: Duration = Field(250_000, description="How long an answer may take before the fallback answers.")
+    max_in_flight: int = Field(256, ge=1, le=65_536, description="Requests at once in a worker before it sheds with 429.")
+    max_body: Size = Field(1_048_576, description="The largest request body.")
+    on_violation: Literal["reject", "default", "flag"] = Field(
+        "reject", description="A request that breaks the interface is refused, mended with defaults, or only flagged."
+    )
+    default: dict[str, Scalar] | None = Field(None, description="The stated answer when nothing else can answer.")
+    breaker: BreakerShape = Field(default_factory=BreakerShape, description="The circuit breaker.")
+    fallback: list[Literal["previous", "baseline", "default"]] = Field(
+        default_factory=lambda: ["previous", "baseline", "default"], description="Who answers instead, in order."
+    )
+
+
+class WatchShape(Shape):
+    """What is observed, and which conditions must not come true."""
+
+    objectives: dict[str, When] = Field(default_factory=dict, description="Name → the bad case. Same name: replaces the default.")
+    harm_margin: Share = Field(0.05, description="How much worse than its evidence a release may be before `harm` is above 0.")
+    harm_alpha: Share = Field(0.0001, description="The chance that `harm` accuses a release that is as good as promised.")
+    window: Duration = Field(300_000_000, description="The span a monitor looks at.")
+    drift_window: Duration = Field(604_800_000_000, description="The span that drift is judged over.")
+    lateness: Duration = Field(3_600_000_000, description="How late an event may come and still count.")
+    drill_every: Duration = Field(7_776_000_000_000, description="After how long a drill is stale.")
+
+
+class RuleShape(Shape):
+    """From a breach to actions."""
+
+    when: Line = Field(description="The name of an objective, or a condition, which becomes one.")
+    do: list[Line] = Field(description="Actions in order. An empty list opens an incident and does nothing else.")
+
+
+class FailureShape(Shape):
+    """The failure plan. A bare list is `rules`."""
+
+    rules: list[RuleShape] = Field(default_factory=list[RuleShape], description="Your rules; same objective: replaces the default.")
+    cool_down: Duration = Field(3_600_000_000, description="At most one automatic rollback within this time.")
+    pager: list[Line] | None = Field(None, description="Where pages go: file:…, https://…, http://127.0.0.1:….")
+    runbook: Line | None = Field(None, description="A page for whoever is woken.")
+
+
+class KeepShape(Shape):
+    """How long things are kept."""
+
+    records: Kept = Field(31_536_000_000_000, description="Records and outcomes.")
+    payload: bool = Field(True, description="Whether inputs and outputs are kept in the records.")
+
+
+class WaiverShape(Shape):
+    """A dated, named exception to one gate."""
+
+    gate: Line = Field(description="Which gate.")
+    by: Line = Field(description="Who takes the responsibility.")
+    why: Line = Field(description="Why.")
+    until: Line = Field(description="The day it ends, such as 2026-12-31.")
+
+
+class ManifestShape(Shape):
+    """A system: its content (what is released) and its policy (how it is owned, released, watched, recovered)."""
+
+    roadworthy: int | None = Field(None, description="The schema version; the first line. Defaults are frozen per version.")
+    system: Line | None = Field(None, description="The system's name: small letters, digits and hyphens.")
+    kind: Line | None = Field(None, description="What it is: model.")
+    owner: OwnerShape | None = Field(None, description="Who answers for it and is paged.")
+    decision: DecisionShape | None = Field(None, description="What the answers decide.")
+    use: Line | None = Field(None, description="The prototype: model.skops, model.onnx or train.py.")
+    data: DataShape | None = Field(None, description="The table it is trained and judged on.")
+    baseline: Line | None = Field(None, description="The simple rival and live fallback, as SQL.")
+    interface: Line | None = Field(None, description="The file of typed inputs.")
+    code: list[Line] | None = Field(None, description="Files and folders whose bytes are part of the recipe.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="The seed handed to training.")
+    parameters: dict[str, Scalar] = Field(default_factory=dict, description="Parameters handed to training.")
+    trust: list[Line] = Field(default_factory=list[str], description="Types a skops file may hold beyond the reviewed ones.")
+    goals: dict[str, GoalShape] = Field(default_factory=dict, description="G1, G2, …")
+    non_goals: dict[str, NonGoalShape] = Field(default_factory=dict, description="N1, N2, …")
+    assumptions: dict[str, AssumptionShape] = Field(default_factory=dict, description="A1, A2, …")
+    glossary: dict[str, Text] = Field(default_factory=dict, description="Term → what it means here.")
+    gates: dict[str, GateParameters] = Field(
+        default_factory=dict, description="Gate → parameters that differ from the defaults."
+    )
+    serve: ServeShape = Field(default_factory=ServeShape, description="Limits of the serving path.")
+    rollout: list[Stage] | None = Field(None, description="The stages a release goes through.")
+    watch: WatchShape = Field(default_factory=WatchShape, description="What is observed.")
+    failure: FailureShape = Field(default_factory=FailureShape, description="What happens when it fails.")
+    keep: KeepShape = Field(default_factory=KeepShape, description="How long things are kept.")
+    waivers: list[WaiverShape] = Field(default_factory=list[WaiverShape], description="Dated, named exceptions to gates.")
+
+
+def plans(values: list[Any] | None) -> tuple[StagePlan, ...]:
+    """Return the stages of a shape with their type."""
+    return tuple(values or ())

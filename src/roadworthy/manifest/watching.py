@@ -1,0 +1,193 @@
+"""Serving limits, objectives and the failure plan in force."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+from roadworthy.domain.condition import Condition
+from roadworthy.domain.failure_plan import ActionKind, FailurePlan, Rule
+from roadworthy.domain.interface import FieldRole, Interface
+from roadworthy.domain.moment import MILLISECOND
+from roadworthy.domain.objective import Light, Objective
+from roadworthy.domain.system import OnViolation, ServePlan, WatchPlan
+from roadworthy.manifest import conditions, defaults_v1
+from roadworthy.manifest.conditions import ConditionError
+from roadworthy.manifest.marked_yaml import Path
+from roadworthy.manifest.shape import FailureShape, ManifestShape, RuleShape, ServeShape
+from roadworthy.manifest.units import spell_number
+
+if TYPE_CHECKING:
+    from roadworthy.manifest.resolve import Reading
+
+OPERATIONS: Final = frozenset({"errors", "latency", "violations", "traffic", "freshness"})
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
+_PAGER: Final = re.compile(r"file:[^\s:]+|https://\S+|http://(127\.0\.0\.1|localhost)(:\d{1,5})?(/\S*)?")
+
+
+def serve_plan(shape: ServeShape, reading: Reading) -> ServePlan:
+    """Return the limits of the serving path."""
+    if shape.deadline <= 0:
+        reading.note(("serve", "deadline"), "the deadline must be longer than nothing")
+    if len(set(shape.fallback)) != len(shape.fallback):
+        reading.note(("serve", "fallback"), "a fallback is named twice")
+    return ServePlan(
+        deadline_ms=shape.deadline / MILLISECOND,
+        max_in_flight=shape.max_in_flight,
+        max_body_bytes=shape.max_body,
+        on_violation=OnViolation(shape.on_violation),
+        stated_default=None if shape.default is None else dict(sorted(shape.default.items())),
+        breaker_errors=shape.breaker.errors,
+        breaker_window=shape.breaker.window,
+        breaker_cool_down=shape.breaker.cool_down,
+        fallback=tuple(shape.fallback),
+    )
+
+
+def watch_plan(shape: ManifestShape, serve: ServePlan, interface: Interface | None, reading: Reading) -> WatchPlan:
+    """Return the objectives in force: the tier's defaults, the manifest's own, and one per assumption."""
+    deadline = spell_number(serve.deadline_ms)
+    conditions_of: dict[str, tuple[Condition, str]] = {
+        name: (conditions.parse(text.format(deadline=deadline)), "")
+        for name, text in defaults_v1.TIERS[reading.tier].objectives.items()
+    }
+    for name, condition in shape.watch.objectives.items():
+        path = ("watch", "objectives", name)
+        if not _NAME.fullmatch(name):
+            reading.note(path, f"'{name[:60]}' is not a name for an objective", "letters, digits, . _ and -", key=True)
+        _check(condition, path, interface, reading)
+        conditions_of[name] = (condition, "")
+    for name, assumption in shape.assumptions.items():
+        if name in shape.watch.objectives:
+            reading.note(("watch", "objectives", name), f"'{name}' is the name of an assumption already", key=True)
+        _check(assumption.when, ("assumptions", name, "when"), interface, reading)
+        conditions_of[name] = (assumption.when, name)
+    goals = _goal_of(shape)
+    objectives = tuple(
+        Objective(name=name, when=when, light=_light(when), assumption=assumption, goal=goals.get(name, ""))
+        for name, (when, assumption) in sorted(conditions_of.items())
+    )
+    watch = shape.watch
+    for key, part in (("harm_margin", watch.harm_margin), ("harm_alpha", watch.harm_alpha)):
+        if not 0 < part < 1:
+            reading.note(("watch", key), f"{key} must lie between 0% and 100%")
+    for key, span in (("window", watch.window), ("drift_window", watch.drift_window), ("drill_every", watch.drill_every)):
+        if span <= 0:
+            reading.note(("watch", key), f"{key} must be longer than nothing")
+    return WatchPlan(
+        objectives=objectives,
+        harm_margin=watch.harm_margin,
+        harm_alpha=watch.harm_alpha,
+        window=watch.window,
+        drift_window=watch.drift_window,
+        lateness=watch.lateness,
+        drill_every=watch.drill_every,
+    )
+
+
+def _goal_of(shape: ManifestShape) -> Mapping[str, str]:
+    """Name, per objective, the first goal that it measures."""
+    return {measure: name for name, goal in sorted(shape.goals.items(), reverse=True) for measure in goal.measured_by}
+
+
+def _light(condition: Condition) -> Light:
+    return Light.OPERATIONS if condition.monitor in OPERATIONS else Light.DECISION
+
+
+def _check(condition: Condition, path: Path, interface: Interface | None, reading: Reading) -> None:
+    """Note a condition on a field that is none."""
+    if interface is None or condition.monitor not in ("drift", "freshness"):
+        return
+    wanted = {field.name for field in interface.inputs}
+    if condition.monitor == "freshness":
+        wanted = {field.age_of for field in interface.inputs if field.role is FieldRole.AGE}
+    if condition.argument and condition.argument not in wanted:
+        near = get_close_matches(condition.argument, sorted(wanted), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else ""
+        reading.note(path, f"{condition.signal}: the interface has no such field to watch", hint)
+
+
+def failure_plan(
+    shape: FailureShape, watch: WatchPlan, interface: Interface | None, reading: Reading
+) -> tuple[FailurePlan, WatchPlan]:
+    """Return the rules in force, the manifest's first, and the objectives with those that inline conditions made."""
+    stated: list[Rule] = []
+    for place, rule in enumerate(shape.rules):
+        objective, watch = _objective(rule, ("failure", "rules", place), watch, interface, reading)
+        if objective in {rule.objective for rule in stated}:
+            reading.note(_rule_path(place, reading), f"there are two rules for '{objective}'", "put all actions in one")
+        stated.append(Rule(objective=objective, do=_actions(rule, place, reading)))
+    mine = {rule.objective for rule in stated}
+    known = {objective.name for objective in watch.objectives}
+    defaults = [rule for rule in defaults_v1.TIERS[reading.tier].rules if rule.objective in known - mine]
+    assumed = [
+        Rule(objective=objective.name, do=(ActionKind.PAGE,))
+        for objective in watch.objectives
+        if objective.assumption and objective.name not in mine
+    ]
+    pager = tuple(shape.pager) if shape.pager is not None else defaults_v1.PAGER
+    _check_pager(pager, reading)
+    plan = FailurePlan(
+        rules=(*stated, *defaults, *assumed), cool_down=shape.cool_down, pager=pager, runbook=shape.runbook or ""
+    )
+    return plan, watch
+
+
+def _rule_path(place: int, reading: Reading) -> Path:
+    full: Path = ("failure", "rules", place)
+    return full if reading.says(*full) else ("failure", place)
+
+
+def _objective(
+    rule: RuleShape, path: Path, watch: WatchPlan, interface: Interface | None, reading: Reading
+) -> tuple[str, WatchPlan]:
+    """Return the name of the objective a rule means, and the objectives with it."""
+    path = (*_rule_path(int(path[-1]), reading), "when")
+    names = {objective.name for objective in watch.objectives}
+    if rule.when in names:
+        return rule.when, watch
+    try:
+        condition = conditions.parse(rule.when, reading.catalogue.monitors)
+    except ConditionError as error:
+        near = get_close_matches(rule.when, sorted(names), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else error.hint
+        message = f"'{rule.when[:80]}' is neither an objective ({', '.join(sorted(names))}) nor a condition: {error}"
+        reading.note(path, message, hint)
+        return rule.when, watch
+    same = next((objective.name for objective in watch.objectives if objective.when == condition), "")
+    if same:
+        return same, watch
+    _check(condition, path, interface, reading)
+    name = str(condition)
+    added = Objective(name=name, when=condition, light=_light(condition))
+    return name, replace(watch, objectives=tuple(sorted((*watch.objectives, added), key=lambda one: one.name)))
+
+
+def _actions(rule: RuleShape, place: int, reading: Reading) -> tuple[ActionKind, ...]:
+    found: list[ActionKind] = []
+    for position, name in enumerate(rule.do):
+        path = (*_rule_path(place, reading), "do", position)
+        if name not in reading.catalogue.actions or name not in set(ActionKind):
+            known = sorted(reading.catalogue.actions)
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else ""
+            reading.note(path, f"no action called '{name[:60]}'; installed: {', '.join(known) or 'none'}", hint)
+        elif ActionKind(name) in found:
+            reading.note(path, f"the action '{name}' is given twice")
+        else:
+            found.append(ActionKind(name))
+    return tuple(found)
+
+
+def _check_pager(pager: tuple[str, ...], reading: Reading) -> None:
+    if not pager:
+        reading.note(("failure", "pager"), "nobody is paged", "such as pager: [file:pages.jsonl]")
+    for place, address in enumerate(pager):
+        if not _PAGER.fullmatch(address):
+            hint = "file:pages.jsonl, https://… or http://127.0.0.1:…"
+            reading.note(("failure", "pager", place), f"'{address[:120]}' is no address for pages", hint)
+        elif address.startswith("file:") and (address[5:].startswith(("/", "~")) or ".." in address[5:].split("/")):
+            reading.note(("failure", "pager", place), f"'{address[:120]}' leads out of the home's folder")
