@@ -2,8 +2,6 @@
 
 Looking 100 times with an ordinary test at 5 % calls 36 % of equal arms different. This one stays valid under
 any number of looks, and says beforehand after how many bad outcomes it fires at the latest.
-
-This module is also the door to its siblings `sequences` (bounds of means) and `sample_ratio`.
 """
 
 import math
@@ -15,31 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from roadworthy.stats.arrays import Floats, unit
-from roadworthy.stats.sample_ratio import Ratio
-from roadworthy.stats.sequences import (
-    Bernstein,
-    Bounds,
-    Moments,
-    Step,
-    difference_bounds,
-    judge,
-    mean_bounds,
-    strict_difference_bounds,
-)
-
-__all__ = [
-    "Bernstein",
-    "Bets",
-    "Bounds",
-    "Moments",
-    "Ratio",
-    "Step",
-    "bound",
-    "difference_bounds",
-    "judge",
-    "mean_bounds",
-    "strict_difference_bounds",
-]
 
 # How much of the capital each bettor stakes, relative to the most he may: covers true means from just
 # above m0 (0.4 % of the way to 1) to nearly 1. Sixteen bettors cost at most log 16 of log-wealth.
