@@ -216,27 +216,3 @@ class System:
     content: Content
     policy: Policy
     schema_version: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemState:
-    """What the ledger knows of a system besides its policy: the content that `apply` put in force, and its flags."""
-
-    name: str
-    kind: Kind
-    content: Content
-    schema_version: int = 1
-    paused: bool = False
-    paused_by: str = ""
-    paused_for: str = ""
-    orphaned: bool = False
-
-    def with_policy(self, policy: Policy) -> System:
-        """Put the system in force together again."""
-        return System(
-            name=self.name,
-            kind=self.kind,
-            content=self.content,
-            policy=policy,
-            schema_version=self.schema_version,
-        )
