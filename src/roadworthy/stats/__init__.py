@@ -14,6 +14,7 @@ Import the topic you need; nothing is imported here.
 - `sequences`: `Moments`, `mean_bounds`, `difference_bounds`, `Bernstein`, `strict_difference_bounds`, `Bounds`,
   `judge`
 - `sample_ratio`: `Ratio`
+- `decision_loss`: `label_loss`, `value_loss`
 - `performance`: `Estimate`, `estimate`, `Residual`, `residual`, `Calibration`, `calibrate`
 - `tails`: the few distribution functions the above rest on
 - `arrays`: the array types, and the checks at the room's border
