@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from roadworthy.domain.ledger import Event, Fold, Head, Noun, Verification, replay, verify
 from roadworthy.errors import InputError, StoreError
@@ -12,6 +13,8 @@ from roadworthy.ports.ledger import Ledger
 from roadworthy.ports.plane import Plane
 from roadworthy.stores.atomic import plain_errors, write_bytes
 from roadworthy.stores.codec import from_doc, from_json, to_json
+
+_CATCH_UPS: Final = 20
 
 
 def verify_ledger(ledger: Ledger, exported: Head | None = None) -> Verification:
@@ -45,18 +48,21 @@ class _Reading:
 
 
 def _present_matches(ledger: Ledger, found: Verification) -> Verification:
-    fold = replay(ledger.events())
-    for noun in Noun:
-        present = {(noun.value, subject): state for subject, state in ledger.states(noun).items()}
-        folded = {key: state for key, state in fold.states.items() if key[0] == noun.value}
-        if present != folded:
-            return replace(found, broken_at=found.entries + 1, problem=_difference(present, folded, fold))
+    fold = Fold()
+    for _ in range(_CATCH_UPS):
+        fold = replay(ledger.events(after=fold.seq), fold)
+        present = {(noun.value, name): state for noun in Noun for name, state in ledger.states(noun).items()}
+        if present == fold.states:
+            return found
+        # Entries that were committed while we read explain a difference; then fold them too and compare again.
+        if ledger.head().seq == fold.seq:
+            return replace(found, broken_at=found.entries + 1, problem=_difference(present, fold))
     return found
 
 
-def _difference(present: dict[tuple[str, str], object], folded: dict[tuple[str, str], object], fold: Fold) -> str:
-    differing = sorted(key for key in present.keys() | folded.keys() if present.get(key) != folded.get(key))
-    noun, subject = differing[0]
+def _difference(present: Mapping[tuple[str, str], object], fold: Fold) -> str:
+    differing = {key for key in present.keys() | fold.states.keys() if present.get(key) != fold.states.get(key)}
+    noun, subject = min(differing)
     return (
         f"the present of {noun} {subject} is not what the {fold.seq} entries lead to: "
         "either it was edited, or the newest entries were cut off"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -250,6 +250,34 @@ class Metadata:
             raise _store_error(problem.orig, doing, self.path) from problem
         except sqlite3.Error as problem:
             raise _store_error(problem, doing, self.path) from problem
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a database while others write to it: the copy holds one committed moment.
+
+    Raises:
+        StoreError: the disk is full, or the source is damaged.
+    """
+    try:
+        with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
+            live.backup(copy)
+    except sqlite3.Error as problem:
+        raise _store_error(problem, "copy", source) from problem
+
+
+def check_database(path: Path) -> None:
+    """Read every page and index.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            found = database.execute("pragma integrity_check(1)").fetchone()
+    except sqlite3.Error as problem:
+        raise _store_error(problem, "read", path) from problem
+    if found is None or found[0] != "ok":
+        raise StoreError(f"{path} is damaged: {found[0] if found else 'unreadable'}", hint="use another backup")
 
 
 def _store_error(problem: BaseException | None, doing: str, path: Path) -> StoreError:
