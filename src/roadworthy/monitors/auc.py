@@ -26,7 +26,7 @@ class AucMonitor:
 
     def watch(self, view: View) -> Sequence[Signal]:
         """Return `auc` with the Hanley-McNeil interval; nothing for tasks without a score."""
-        if view.system.content.interface.task is not Task.BINARY:
+        if view.interface.task is not Task.BINARY:
             return ()
         scores = scores_of(view)
         if isinstance(scores, str):

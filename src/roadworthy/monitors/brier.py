@@ -19,7 +19,7 @@ class BrierMonitor:
 
     def watch(self, view: View) -> Sequence[Signal]:
         """Return `brier`, between 0 and 1; nothing for tasks without a probability."""
-        if view.system.content.interface.task is not Task.BINARY:
+        if view.interface.task is not Task.BINARY:
             return ()
         n = sum(bucket.outcomes for bucket in view.quality)
         if n < FEWEST_OUTCOMES:

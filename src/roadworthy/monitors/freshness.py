@@ -21,7 +21,7 @@ class FreshnessMonitor:
 
     def watch(self, view: View) -> Sequence[Signal]:
         """Return `freshness(field)` for each field with the role `age`; nothing where none is declared."""
-        inputs = view.system.content.interface.inputs
+        inputs = view.interface.inputs
         return tuple(self._age(view, field.name) for field in inputs if field.role is FieldRole.AGE)
 
     def _age(self, view: View, field: str) -> Signal:

@@ -40,7 +40,7 @@ class HarmMonitor:
             return (no_data(view, self.name, "the release has no reference", light=self.light),)
         if view.harm is None or not view.harm.outcomes:
             return (no_data(view, self.name, "no outcomes since the release went live", light=self.light),)
-        m0, alpha = promise(view.reference, view.system.policy.watch), view.system.policy.watch.harm_alpha
+        m0, alpha = promise(view.reference, view.policy.watch), view.policy.watch.harm_alpha
         bets = [Bets.from_doc(doc) for doc in view.harm.bets]
         sure = [bet for bet in bets if bet.rejects(alpha)]
         excess = max((bet.total / bet.n - m0 for bet in sure), default=0.0)

@@ -28,6 +28,6 @@ class LatencyMonitor:
         value = merged.quantile(q)
         if value is None:
             return no_data(view, name, "no answers in the window", light=self.light)
-        budget = view.system.policy.serve.deadline_ms
+        budget = view.policy.serve.deadline_ms
         found = signal(view, name, value / 1000, n=merged.total, light=self.light, unit="ms")
         return replace(found, threshold=budget if name == self.name else None)

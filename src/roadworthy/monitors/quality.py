@@ -31,6 +31,6 @@ class QualityMonitor:
         half = _Z * math.sqrt((variance + 1 / n) / n)
         promised = None
         if view.reference is not None:
-            promised = view.reference.loss.high + view.system.policy.watch.harm_margin
+            promised = view.reference.loss.high + view.policy.watch.harm_margin
         found = signal(view, self.name, mean, n=n, light=self.light, unit="loss")
         return (replace(found, low=max(0.0, mean - half), high=min(1.0, mean + half), threshold=promised),)

@@ -28,7 +28,7 @@ class Scores:
 
 def scores_of(view: View) -> Scores | str:
     """Add up the histograms of the window, or say why there is nothing to add up."""
-    if view.system.content.interface.task is not Task.BINARY:
+    if view.interface.task is not Task.BINARY:
         return "only binary answers have a score"
     if not view.quality:
         return "no outcomes in the window"

@@ -11,11 +11,11 @@ from roadworthy.stats.intervals import wilson
 
 def signal(view: View, name: str, value: float | None, *, n: int, light: Light, unit: str = "") -> Signal:
     """Return a signal of this view; add an interval, a threshold or a reason with `dataclasses.replace`."""
-    span = view.system.policy.watch
+    span = view.policy.watch
     end = view.now if light is Light.OPERATIONS else view.watermark
     width = span.window if light is Light.OPERATIONS else span.drift_window
     return Signal(
-        system=view.system.name,
+        system=view.system,
         name=name,
         at=view.now,
         value=value,

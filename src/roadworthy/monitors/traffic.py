@@ -19,5 +19,5 @@ class TrafficMonitor:
     def watch(self, view: View) -> Sequence[Signal]:
         """Return `traffic` in answers a second."""
         answers = sum(bucket.answers for bucket in view.answers)
-        seconds = max(1.0, view.system.policy.watch.window / SECOND)
+        seconds = max(1.0, view.policy.watch.window / SECOND)
         return (signal(view, self.name, answers / seconds, n=answers, light=self.light, unit="1/s"),)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from roadworthy.domain.interface import Interface
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.objective import Light, Signal
 from roadworthy.domain.reference import Reference
 from roadworthy.domain.release import Release
-from roadworthy.domain.system import System
+from roadworthy.domain.system import Policy
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +82,9 @@ class View:
     time. `past_features` are the windows before, each merged to one bucket.
     """
 
-    system: System
+    system: str
+    policy: Policy
+    interface: Interface
     environment: str
     release: Release | None
     reference: Reference | None
