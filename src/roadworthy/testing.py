@@ -1,4 +1,4 @@
-"""Fakes for plug-in authors and for the unit tests of the verbs: the ports in memory, with the rules of the real ones."""
+"""Fakes for plug-in authors and for unit tests of the verbs: the ports in memory, with the rules of the real ones."""
 
 from __future__ import annotations
 

@@ -87,9 +87,7 @@ def parse(text: str, installed: Collection[str] | None = None) -> Condition:
         raise ConditionError(f"expected > >= < or <= before {reader.rest()}", reader.at, "such as errors > 2% for 5m")
     threshold = _value(reader, name)
     comparison = Comparison(sign[0])
-    return Condition(
-        monitor=name, argument=argument, comparison=comparison, threshold=threshold, grace=_grace(reader)
-    )
+    return Condition(monitor=name, argument=argument, comparison=comparison, threshold=threshold, grace=_grace(reader))
 
 
 def _monitor(reader: _Reader) -> str:

@@ -16,6 +16,8 @@ from roadworthy.domain.system import Tier
 INTERFACE: Final = "interface.yaml"
 PAGER: Final = ("file:pages.jsonl",)
 MONITORS: Final = (
+    "auc",
+    "brier",
     "drift",
     "errors",
     "freshness",

@@ -72,9 +72,9 @@ def _in_document(location: tuple[int | str, ...], value: Any) -> Path:
     path: list[str | int] = []
     here = value
     for place, part in enumerate(location):
-        if isinstance(here, dict) and part in here:  # pyright: ignore[reportUnknownVariableType]
-            here = here[part]  # pyright: ignore[reportUnknownVariableType]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):  # pyright: ignore[reportUnknownArgumentType]
+        if (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        ):  # pyright: ignore[reportUnknownVariableType]
             here = here[part]  # pyright: ignore[reportUnknownVariableType]
         elif isinstance(here, dict) and place == len(location) - 1 and isinstance(part, str):
             path.append(part)
@@ -144,7 +144,9 @@ def _step(here: Any, part: str | int) -> Any:
 def _model(here: Any) -> type[BaseModel] | None:
     if isinstance(here, type) and issubclass(here, BaseModel):
         return here
-    return next((found for item in get_args(here) if isinstance(found := item, type) and issubclass(found, BaseModel)), None)
+    return next(
+        (found for item in get_args(here) if isinstance(found := item, type) and issubclass(found, BaseModel)), None
+    )
 
 
 def _flat(here: Any) -> list[Any]:

@@ -143,7 +143,9 @@ def interface_of(document: Document) -> Interface | None:
         return None
     inputs = tuple(_field(name, field) for name, field in shape.inputs.items())
     labels = tuple(shape.labels)
-    positive = shape.positive if shape.positive is not None else (labels[-1] if shape.task == "binary" and labels else "")
+    positive = (
+        shape.positive if shape.positive is not None else (labels[-1] if shape.task == "binary" and labels else "")
+    )
     interface = Interface(
         inputs=inputs, task=Task(shape.task), labels=labels, positive=positive, threshold=float(shape.threshold)
     )
@@ -217,7 +219,9 @@ def _check_labels(interface: Interface, document: Document) -> None:
     if interface.task is Task.REGRESSION and interface.labels:
         document.note(mark, "a regression has no labels")
     if interface.positive and (interface.task is not Task.BINARY or interface.positive not in interface.labels):
-        document.note(document.mark_of(("positive",)), f"positive '{interface.positive[:60]}' is none of a binary task's labels")
+        document.note(
+            document.mark_of(("positive",)), f"positive '{interface.positive[:60]}' is none of a binary task's labels"
+        )
 
 
 def _check_field(field: Field, names: set[str], document: Document) -> None:
@@ -319,6 +323,4 @@ def _written_out(field: Field) -> Mapping[str, str]:
 
 def _quoted(value: object) -> str:
     """Write a JSON value as YAML reads it: characters that YAML does not print are escaped its way."""
-    return "".join(
-        c if c.isprintable() else f"\\U{ord(c):08x}" for c in json.dumps(value, ensure_ascii=False)
-    )
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in json.dumps(value, ensure_ascii=False))

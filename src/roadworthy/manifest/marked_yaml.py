@@ -60,7 +60,7 @@ class Document:
         return Mark(1, 1)
 
 
-class _Stopped(Exception):  # noqa: N818 (control flow, not an error a caller sees)
+class _Stopped(Exception):
     """Nothing sensible follows in this text."""
 
 
@@ -116,7 +116,9 @@ def _note_syntax(error: yaml.MarkedYAMLError, document: Document) -> None:
     mark = Mark(place.line + 1, place.column + 1) if place else Mark(1, 1)
     problem = str(error.problem or error.context or "this is not YAML")
     hint = "indent with spaces, not tabs" if "\\t" in problem or "tab" in problem else ""
-    document.note(mark, f"this is not YAML: {problem}", hint or "quote text that holds : # [ ] { } or starts with @ ` % *")
+    document.note(
+        mark, f"this is not YAML: {problem}", hint or "quote text that holds : # [ ] { } or starts with @ ` % *"
+    )
 
 
 def _build(text: str, document: Document) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from roadworthy.domain.interface import FieldType, Interface, Task
+from roadworthy.domain.moment import parse_iso
 from roadworthy.domain.system import (
     Assumption,
     Content,
@@ -33,12 +34,15 @@ from roadworthy.manifest.marked_yaml import Document, Path, read
 from roadworthy.manifest.shape import DataShape, DecisionShape, ManifestShape, OwnerShape
 from roadworthy.manifest.stages import order_problem
 from roadworthy.manifest.watching import failure_plan, serve_plan, watch_plan
-from roadworthy.domain.moment import parse_iso
 
 SCHEMA_VERSION: Final = 1
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PRINCIPAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_IDS: Final = {"goals": re.compile(r"G[0-9]{1,4}"), "non_goals": re.compile(r"N[0-9]{1,4}"), "assumptions": re.compile(r"A[0-9]{1,4}")}
+_IDS: Final = {
+    "goals": re.compile(r"G[0-9]{1,4}"),
+    "non_goals": re.compile(r"N[0-9]{1,4}"),
+    "assumptions": re.compile(r"A[0-9]{1,4}"),
+}
 _PROTOTYPES: Final = {".skops": "sklearn", ".onnx": "onnx", ".py": ""}
 _PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth"})
 
@@ -81,7 +85,9 @@ def _check_head(shape: ManifestShape, reading: Reading) -> None:
     if shape.roadworthy is None and not reading.says("roadworthy"):
         reading.note((), "the schema version is missing", "begin the file with: roadworthy: 1")
     elif shape.roadworthy is not None and shape.roadworthy > SCHEMA_VERSION:
-        message = f"schema version {shape.roadworthy} is newer than this roadworthy, which reads version {SCHEMA_VERSION}"
+        message = (
+            f"schema version {shape.roadworthy} is newer than this roadworthy, which reads version {SCHEMA_VERSION}"
+        )
         reading.note(("roadworthy",), message, "install a newer roadworthy")
     elif shape.roadworthy is not None and shape.roadworthy < SCHEMA_VERSION:
         reading.note(("roadworthy",), f"there is no schema version {shape.roadworthy}", "write: roadworthy: 1")
@@ -120,7 +126,9 @@ def _owner(shape: OwnerShape | None, reading: Reading) -> Owner:
         if name and not _PRINCIPAL.fullmatch(name):
             reading.note(("owner", key), f"'{name[:60]}' is not a principal's id", "letters, digits, dots and hyphens")
     if reading.tier is not Tier.LOW and not backup and not reading.says("owner", "backup"):
-        reading.note(("owner",), f"tier {reading.tier} asks for a backup of the owner", "such as backup: ben@example.com")
+        reading.note(
+            ("owner",), f"tier {reading.tier} asks for a backup of the owner", "such as backup: ben@example.com"
+        )
     if backup and backup == principal:
         reading.note(("owner", "backup"), "owner and backup are the same person")
     return Owner(principal=principal, contact=contact, backup=backup, backup_contact=backup_contact)
@@ -130,7 +138,9 @@ def _decision(shape: DecisionShape | None, reading: Reading) -> Decision:
     if shape is None:
         return Decision()
     if not shape.what.strip() and not reading.says("decision", "what"):
-        reading.note(("decision",), "the decision does not say what it is", "such as what: whom to call before the flight")
+        reading.note(
+            ("decision",), "the decision does not say what it is", "such as what: whom to call before the flight"
+        )
     if reading.tier is not Tier.LOW and shape.sponsor is None and not reading.says("decision", "sponsor"):
         reading.note(("decision",), f"tier {reading.tier} asks for a sponsor", "such as sponsor: eva@example.com")
     cost, currency = shape.cost_of_failure or (0, "EUR")
@@ -157,7 +167,9 @@ def _waivers(shape: ManifestShape, reading: Reading) -> tuple[StatedWaiver, ...]
     return tuple(sorted(found, key=lambda waiver: (waiver.gate, waiver.until, waiver.by)))
 
 
-def _unknown(noun: str, name: str, installed: Iterable[str], path: Path, reading: Reading, *, key: bool = False) -> None:
+def _unknown(
+    noun: str, name: str, installed: Iterable[str], path: Path, reading: Reading, *, key: bool = False
+) -> None:
     known = sorted(installed)
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else ""
@@ -214,9 +226,7 @@ def _interface(shape: ManifestShape, reading: Reading) -> Interface | None:
     return interface
 
 
-def _content(
-    shape: ManifestShape, interface: Interface | None, waived: set[str], reading: Reading
-) -> Content | None:
+def _content(shape: ManifestShape, interface: Interface | None, waived: set[str], reading: Reading) -> Content | None:
     use = _use(shape, reading)
     baseline = _baseline(shape, waived, reading)
     data = _data(shape.data, reading) if shape.data else None
@@ -275,7 +285,10 @@ def _data(shape: DataShape, reading: Reading) -> DataPlan:
     if not table:
         reading.note(("data",), "the data names no table", "such as data: {table: flights.parquet, target: late}")
     elif FilePath(table).suffix not in (".parquet", ".csv"):
-        reading.note(("data", "table") if reading.says("data", "table") else ("data",), f"'{table[:120]}' is neither .parquet nor .csv")
+        reading.note(
+            ("data", "table") if reading.says("data", "table") else ("data",),
+            f"'{table[:120]}' is neither .parquet nor .csv",
+        )
     else:
         path: Path = ("data", "table") if reading.says("data", "table") else ("data",)
         _inside(table, path, reading, must_exist=False)

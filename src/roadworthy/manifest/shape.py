@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -29,10 +37,11 @@ def _schema(json: dict[str, Any]) -> Any:
     return _As
 
 
+DURATION_EXAMPLES: Final = ["50ms", "5m", "26h", "7d"]
 Duration = Annotated[
     int,
     BeforeValidator(units.duration),
-    _schema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(us|ms|s|m|h|d)$", "examples": ["50ms", "5m", "26h", "7d"]}),
+    _schema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(us|ms|s|m|h|d)$", "examples": DURATION_EXAMPLES}),
 ]
 Share = Annotated[
     float, BeforeValidator(units.share), _schema({"type": ["string", "number"], "examples": ["2%", 0.02]})
@@ -88,7 +97,9 @@ def _until_when(value: object) -> int | None:
 Scalar = Annotated[Any, BeforeValidator(_scalar), _schema({"type": ["string", "number", "boolean", "null"]})]
 GateParameters = Annotated[Any, BeforeValidator(_parameters), _schema({"type": ["object", "null"]})]
 Kept = Annotated[
-    Any, BeforeValidator(_until_when), _schema({"type": "string", "examples": ["365d", "forever"]})
+    Any,
+    BeforeValidator(_until_when),
+    _schema({"type": "string", "default": "365d", "examples": ["365d", "forever"]}),
 ]
 
 
@@ -130,7 +141,9 @@ class OwnerShape(Shape):
 
     name: Line | None = Field(None, description="The principal's id, as it appears in the ledger.")
     contact: Line | None = Field(None, description="Where the owner is reached: an address or a telephone number.")
-    backup: Line | None = Field(None, description="Who is paged when the owner is gone. Required from tier standard on.")
+    backup: Line | None = Field(
+        None, description="Who is paged when the owner is gone. Required from tier standard on."
+    )
     backup_contact: Line | None = Field(None, description="Where the backup is reached.")
 
 
@@ -187,7 +200,9 @@ class ServeShape(Shape):
     """Limits of the serving path."""
 
     deadline: Duration = Field(250_000, description="How long an answer may take before the fallback answers.")
-    max_in_flight: int = Field(256, ge=1, le=65_536, description="Requests at once in a worker before it sheds with 429.")
+    max_in_flight: int = Field(
+        256, ge=1, le=65_536, description="Requests at once in a worker before it sheds with 429."
+    )
     max_body: Size = Field(1_048_576, description="The largest request body.")
     on_violation: Literal["reject", "default", "flag"] = Field(
         "reject", description="A request that breaks the interface is refused, mended with defaults, or only flagged."
@@ -202,9 +217,15 @@ class ServeShape(Shape):
 class WatchShape(Shape):
     """What is observed, and which conditions must not come true."""
 
-    objectives: dict[str, When] = Field(default_factory=dict, description="Name → the bad case. Same name: replaces the default.")
-    harm_margin: Share = Field(0.05, description="How much worse than its evidence a release may be before `harm` is above 0.")
-    harm_alpha: Share = Field(0.0001, description="The chance that `harm` accuses a release that is as good as promised.")
+    objectives: dict[str, When] = Field(
+        default_factory=dict, description="Name → the bad case. Same name: replaces the default."
+    )
+    harm_margin: Share = Field(
+        0.05, description="How much worse than its evidence a release may be before `harm` is above 0."
+    )
+    harm_alpha: Share = Field(
+        0.0001, description="The chance that `harm` accuses a release that is as good as promised."
+    )
     window: Duration = Field(300_000_000, description="The span a monitor looks at.")
     drift_window: Duration = Field(604_800_000_000, description="The span that drift is judged over.")
     lateness: Duration = Field(3_600_000_000, description="How late an event may come and still count.")
@@ -221,7 +242,9 @@ class RuleShape(Shape):
 class FailureShape(Shape):
     """The failure plan. A bare list is `rules`."""
 
-    rules: list[RuleShape] = Field(default_factory=list[RuleShape], description="Your rules; same objective: replaces the default.")
+    rules: list[RuleShape] = Field(
+        default_factory=list[RuleShape], description="Your rules; same objective: replaces the default."
+    )
     cool_down: Duration = Field(3_600_000_000, description="At most one automatic rollback within this time.")
     pager: list[Line] | None = Field(None, description="Where pages go: file:…, https://…, http://127.0.0.1:….")
     runbook: Line | None = Field(None, description="A page for whoever is woken.")
@@ -246,7 +269,9 @@ class WaiverShape(Shape):
 class ManifestShape(Shape):
     """A system: its content (what is released) and its policy (how it is owned, released, watched, recovered)."""
 
-    roadworthy: int | None = Field(None, description="The schema version; the first line. Defaults are frozen per version.")
+    roadworthy: int | None = Field(
+        None, description="The schema version; the first line. Defaults are frozen per version."
+    )
     system: Line | None = Field(None, description="The system's name: small letters, digits and hyphens.")
     kind: Line | None = Field(None, description="What it is: model.")
     owner: OwnerShape | None = Field(None, description="Who answers for it and is paged.")
@@ -258,7 +283,9 @@ class ManifestShape(Shape):
     code: list[Line] | None = Field(None, description="Files and folders whose bytes are part of the recipe.")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="The seed handed to training.")
     parameters: dict[str, Scalar] = Field(default_factory=dict, description="Parameters handed to training.")
-    trust: list[Line] = Field(default_factory=list[str], description="Types a skops file may hold beyond the reviewed ones.")
+    trust: list[Line] = Field(
+        default_factory=list[str], description="Types a skops file may hold beyond the reviewed ones."
+    )
     goals: dict[str, GoalShape] = Field(default_factory=dict, description="G1, G2, …")
     non_goals: dict[str, NonGoalShape] = Field(default_factory=dict, description="N1, N2, …")
     assumptions: dict[str, AssumptionShape] = Field(default_factory=dict, description="A1, A2, …")
@@ -271,7 +298,9 @@ class ManifestShape(Shape):
     watch: WatchShape = Field(default_factory=WatchShape, description="What is observed.")
     failure: FailureShape = Field(default_factory=FailureShape, description="What happens when it fails.")
     keep: KeepShape = Field(default_factory=KeepShape, description="How long things are kept.")
-    waivers: list[WaiverShape] = Field(default_factory=list[WaiverShape], description="Dated, named exceptions to gates.")
+    waivers: list[WaiverShape] = Field(
+        default_factory=list[WaiverShape], description="Dated, named exceptions to gates."
+    )
 
 
 def plans(values: list[Any] | None) -> tuple[StagePlan, ...]:

@@ -56,7 +56,7 @@ def watch_plan(shape: ManifestShape, serve: ServePlan, interface: Interface | No
     }
     for name, condition in shape.watch.objectives.items():
         path = ("watch", "objectives", name)
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) and name != str(condition):
             reading.note(path, f"'{name[:60]}' is not a name for an objective", "letters, digits, . _ and -", key=True)
         _check(condition, path, interface, reading)
         conditions_of[name] = (condition, "")
@@ -74,7 +74,11 @@ def watch_plan(shape: ManifestShape, serve: ServePlan, interface: Interface | No
     for key, part in (("harm_margin", watch.harm_margin), ("harm_alpha", watch.harm_alpha)):
         if not 0 < part < 1:
             reading.note(("watch", key), f"{key} must lie between 0% and 100%")
-    for key, span in (("window", watch.window), ("drift_window", watch.drift_window), ("drill_every", watch.drill_every)):
+    for key, span in (
+        ("window", watch.window),
+        ("drift_window", watch.drift_window),
+        ("drill_every", watch.drill_every),
+    ):
         if span <= 0:
             reading.note(("watch", key), f"{key} must be longer than nothing")
     return WatchPlan(
@@ -103,7 +107,7 @@ def _check(condition: Condition, path: Path, interface: Interface | None, readin
         return
     wanted = {field.name for field in interface.inputs}
     if condition.monitor == "freshness":
-        wanted = {field.age_of for field in interface.inputs if field.role is FieldRole.AGE}
+        wanted = {field.name for field in interface.inputs if field.role is FieldRole.AGE}
     if condition.argument and condition.argument not in wanted:
         near = get_close_matches(condition.argument, sorted(wanted), n=1)
         hint = f"did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,138 @@
+"""The resolved form: a system with every default spelled out, in the manifest's own words.
+
+It is what `plan` prints and compares, and it reads back: loading it gives a system with the same digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from roadworthy.domain.moment import MILLISECOND, iso, spell_duration
+from roadworthy.domain.system import Content, DataPlan, Decision, Owner, Policy, ServePlan, System, WatchPlan
+from roadworthy.manifest.stages import spell_stage
+from roadworthy.manifest.units import spell_money, spell_share, spell_size
+
+
+def resolved(system: System, *, interface: str = "interface.yaml") -> dict[str, Any]:
+    """Return the whole manifest with every default in force. `interface` is where the typed inputs are written."""
+    head = {"roadworthy": system.schema_version, "system": system.name, "kind": str(system.kind)}
+    content = resolved_content(system.content) | {"interface": interface}
+    return head | content | resolved_policy(system.policy)
+
+
+def resolved_content(content: Content) -> dict[str, Any]:
+    """Return the content sections, without the typed inputs, which have a file of their own."""
+    document: dict[str, Any] = {
+        "use": content.use,
+        "data": _data(content.data),
+        "baseline": content.baseline,
+        "code": list(content.code),
+        "seed": content.seed,
+        "parameters": dict(content.parameters),
+        "trust": list(content.trusted_types),
+    }
+    return _without_nothing(document, ("baseline",))
+
+
+def resolved_policy(policy: Policy) -> dict[str, Any]:
+    """Return the policy sections with every default in force."""
+    stated = {objective.name: objective for objective in policy.watch.objectives}
+    document: dict[str, Any] = {
+        "owner": _owner(policy.owner),
+        "decision": _decision(policy.decision),
+        "goals": {goal.id: {"text": goal.text, "measured_by": list(goal.measured_by)} for goal in policy.goals},
+        "non_goals": {
+            goal.id: _without_nothing({"text": goal.text, "purpose": goal.purpose}) for goal in policy.non_goals
+        },
+        "assumptions": {
+            assumption.id: {"text": assumption.text, "when": str(stated[assumption.objective].when)}
+            for assumption in policy.assumptions
+        },
+        "glossary": dict(policy.glossary),
+        "gates": {gate.name: dict(gate.parameters) for gate in policy.gates},
+        "serve": _serve(policy.serve),
+        "rollout": [spell_stage(stage) for stage in policy.rollout],
+        "watch": _watch(policy.watch),
+        "failure": {
+            "rules": [
+                {"when": rule.objective, "do": [str(action) for action in rule.do]} for rule in policy.failure.rules
+            ],
+            "cool_down": spell_duration(policy.failure.cool_down),
+            "pager": list(policy.failure.pager),
+            **({"runbook": policy.failure.runbook} if policy.failure.runbook else {}),
+        },
+        "keep": {
+            "records": "forever" if policy.keep.records is None else spell_duration(policy.keep.records),
+            "payload": policy.keep.payload,
+        },
+        "waivers": [
+            {"gate": waiver.gate, "by": waiver.by, "why": waiver.why, "until": iso(waiver.until)}
+            for waiver in policy.waivers
+        ],
+    }
+    return document
+
+
+def _without_nothing(document: Mapping[str, Any], keys: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Leave out what is not there: empty texts, or only those of the given keys."""
+    return {key: value for key, value in document.items() if value != "" or (keys and key not in keys)}
+
+
+def _owner(owner: Owner) -> dict[str, Any]:
+    return _without_nothing(
+        {
+            "name": owner.principal,
+            "contact": owner.contact,
+            "backup": owner.backup,
+            "backup_contact": owner.backup_contact,
+        }
+    )
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    cost = spell_money(decision.cost_of_failure_micros, decision.currency)
+    return _without_nothing(
+        {"what": decision.what, "tier": str(decision.tier), "cost_of_failure": cost, "sponsor": decision.sponsor}
+    )
+
+
+def _data(data: DataPlan) -> dict[str, Any]:
+    return _without_nothing(
+        {
+            "table": data.table,
+            "target": data.target,
+            "time": data.time,
+            "entity": data.entity,
+            "holdout": spell_share(data.holdout),
+            "owner": data.owner,
+        }
+    )
+
+
+def _serve(serve: ServePlan) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "deadline": spell_duration(round(serve.deadline_ms * MILLISECOND)),
+        "max_in_flight": serve.max_in_flight,
+        "max_body": spell_size(serve.max_body_bytes),
+        "on_violation": str(serve.on_violation),
+        "breaker": {
+            "errors": spell_share(serve.breaker_errors),
+            "window": serve.breaker_window,
+            "cool_down": spell_duration(serve.breaker_cool_down),
+        },
+        "fallback": list(serve.fallback),
+    }
+    return document if serve.stated_default is None else document | {"default": dict(serve.stated_default)}
+
+
+def _watch(watch: WatchPlan) -> dict[str, Any]:
+    return {
+        "objectives": {one.name: str(one.when) for one in watch.objectives if not one.assumption},
+        "harm_margin": spell_share(watch.harm_margin),
+        "harm_alpha": spell_share(watch.harm_alpha),
+        "window": spell_duration(watch.window),
+        "drift_window": spell_duration(watch.drift_window),
+        "lateness": spell_duration(watch.lateness),
+        "drill_every": spell_duration(watch.drill_every),
+    }
