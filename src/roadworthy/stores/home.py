@@ -66,14 +66,21 @@ def open_home(path: Path) -> Home:
         NotFoundError: there is none.
         StoreError: it was made by a newer version, needs `upgrade`, is damaged, or may not be written.
     """
-    home = _described(path)
-    if home.format > FORMAT:
-        raise StoreError(
-            f"the home at {path} has format {home.format}; this version of Roadworthy reads up to {FORMAT}",
-            hint="install the newer version that wrote it",
-        )
-    _refuse_read_only(home.root)
+    home = read_home(path)
     _refuse_other_schema(home)
+    return home
+
+
+def read_home(path: Path) -> Home:
+    """Return what a home says of itself without opening its database, as workers do.
+
+    Raises:
+        NotFoundError: there is none.
+        StoreError: it was made by a newer version, is damaged, or may not be written.
+    """
+    home = _described(path)
+    _refuse_newer(home)
+    _refuse_read_only(home.root)
     return home
 
 
@@ -150,6 +157,14 @@ def _described(path: Path) -> Home:
         raise StoreError(
             f"{root / _HOME_FILE} is damaged: {problem}", hint="restore a backup: roadworthy restore"
         ) from problem
+
+
+def _refuse_newer(home: Home) -> None:
+    if home.format > FORMAT:
+        raise StoreError(
+            f"the home at {home.root} has format {home.format}; this version of Roadworthy reads up to {FORMAT}",
+            hint="install the newer version that wrote it",
+        )
 
 
 def _refuse_read_only(root: Path) -> None:
