@@ -18,7 +18,10 @@ WRITE_STEPS: Final = ("before_fsync", "before_rename", "after_rename", "after_fo
 WRITTEN: Final = ("artifact", "snapshot", "acknowledgement", "home", "backup", "record_file", "process_file")
 """The labels under which files are written atomically."""
 
-COMMITTED: Final = ("ledger", "observations", "deliveries", "leases", "people")
+COMMITTED: Final = (
+    *("ledger", "observations", "deliveries", "leases", "people"),
+    *("records", "record_merge", "record_drop", "record_segments"),
+)
 """The labels of transactions in the metadata database."""
 
 NAMES: Final[frozenset[str]] = frozenset(
@@ -29,6 +32,11 @@ NAMES: Final[frozenset[str]] = frozenset(
         "acknowledgement.after_lock",
         "records.before_segment",
         "records.after_segment",
+        "records.before_parquet",
+        "records.after_parquet",
+        "records.before_merge",
+        "records.before_delete",
+        "records.after_delete",
     }
 )
 
