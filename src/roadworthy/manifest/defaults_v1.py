@@ -32,12 +32,12 @@ MONITORS: Final = (
 
 GATE_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tests": {"timeout_s": 120.0},
-    "contract": {"rows": 200},
+    "contract": {"rows": 200, "most_broken": 0.01},
     "baseline": {"confidence": 0.95, "margin": 0.0},
-    "quality": {"metric": "", "at_least": None, "at_most": None, "confidence": 0.95},
+    "quality": {"metric": "", "at_least": None, "at_most": None, "confidence": 0.95, "margin": 0.02},
     "latency": {"p99_ms": 50.0, "rate": 50.0, "seconds": 3.0},
     "export": {"tolerance": 1e-5},
-    "skew": {"rows": 200, "tolerance": 1e-6},
+    "skew": {"rows": 200, "tolerance": 1e-5},
 }
 
 

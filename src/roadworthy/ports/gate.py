@@ -22,7 +22,12 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadReport:
-    """A load test through the real serving path beside an echo on the same machine, in µs."""
+    """A load test through the real serving path beside an echo on the same machine, in µs.
+
+    Latencies count from when a request was due (open loop), also of requests that were never answered. `errors` are
+    answers other than the candidate's own: refusals, fallbacks, timeouts. `echo_halves_us` are the echo's p99 before
+    and after the load test; a machine that others use shows in their size and difference.
+    """
 
     requests: int
     errors: int
@@ -31,24 +36,34 @@ class LoadReport:
     echo_p50_us: float
     echo_p99_us: float
     native: bool = False
+    echo_halves_us: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestReport:
-    """What the project's own tests said, run by the tool."""
+    """What the project's own tests said, run by the tool. `suite` is the digest of the tests' files.
+
+    `stopped` is empty, or says why the run did not come to its end (it took too long, the process died).
+    """
 
     passed: int
     failed: int
     seconds: float
     output: str = ""
     failures: tuple[str, ...] = field(default_factory=tuple)
+    stopped: str = ""
+    suite: str = ""
 
 
 class Trial(Protocol):
-    """What a gate may ask of a candidate. Fulfilled by wiring with the real serving path."""
+    """What a gate may ask of a candidate. Fulfilled by wiring with the real serving path.
+
+    `notes` are what the build had to say, such as why a model is served natively.
+    """
 
     system: System
     candidate: Candidate
+    notes: tuple[str, ...]
 
     def holdout(self) -> Rows:
         """Return the rows that the candidate was not trained on (the note says when that is not certain)."""
@@ -67,19 +82,30 @@ class Trial(Protocol):
         ...
 
     def baseline(self, columns: Columns) -> Outputs:
-        """Answer with the baseline, fitted on the same training rows."""
+        """Answer with the baseline, fitted on the same training rows.
+
+        Raises:
+            NotFoundError: the system has none.
+        """
+        ...
+
+    def champion(self, columns: Columns) -> Outputs | None:
+        """Answer with the release in force, or None when there is none or the baseline serves."""
         ...
 
     def serve(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        """Send rows as JSON over HTTP through a real worker; return its answers, errors included (`status`)."""
+        """Send each row as JSON over HTTP to a real worker; return its answers in order.
+
+        Each is the answer's JSON document with `status` added, and `fallback` null when the candidate itself answered.
+        """
         ...
 
     def load(self, seconds: float, rate: float) -> LoadReport:
         """Load-test a real worker, open loop, and an echo on the same machine."""
         ...
 
-    def tests(self) -> TestReport:
-        """Run the project's tests."""
+    def tests(self, timeout_s: float = 120.0) -> TestReport:
+        """Run the project's tests in a process of their own."""
         ...
 
 
