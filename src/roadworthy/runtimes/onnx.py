@@ -3,7 +3,8 @@
 # pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
 import numpy as np
@@ -23,6 +24,10 @@ from roadworthy.runtimes.warm import warmed
 DISTRIBUTIONS: Final = ("onnxruntime", "numpy")
 NULL_TEXT: Final = "nan"
 """What a null text is for a graph, which knows no nulls: the text scikit-learn's converter makes of one."""
+
+FEATURES_KEY: Final = "roadworthy.features"
+CLASSES_KEY: Final = "roadworthy.classes"
+"""Metadata of graphs that the build exports: the matrix' columns, and the classes in the order of the probabilities."""
 
 _NUMBERS: Final[dict[str, type[np.generic]]] = {
     "tensor(float)": np.float32,
@@ -54,7 +59,9 @@ class OnnxPredictor:
     def __init__(self, content: bytes, interface: Interface) -> None:
         self._session: Any = open_session(content)
         self._interface = interface
-        self._feeds = _plan(self._session, interface)
+        metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self._feeds = _plan(self._session, interface, json.loads(metadata.get(FEATURES_KEY, "[]")))
+        self._classes: Sequence[object] = json.loads(metadata.get(CLASSES_KEY, "[]")) or interface.labels
         self._shape = _answer_shape(self._session)
 
     def predict(self, columns: Columns) -> Outputs:
@@ -79,7 +86,7 @@ class OnnxPredictor:
         table = np.asarray(shares, dtype=np.float64)
         if interface.task is Task.BINARY and (table.ndim == 1 or table.shape[1] == 1):
             return from_positive(table, interface)
-        return from_probabilities(table, interface.labels, interface)
+        return from_probabilities(table, self._classes, interface)
 
 
 def open_session(content: bytes) -> Any:
@@ -99,7 +106,7 @@ def open_session(content: bytes) -> Any:
         raise ArtifactError(f"the file cannot be loaded as an ONNX graph: {reason}") from wrong
 
 
-def _plan(session: Any, interface: Interface) -> tuple[tuple[str, str, tuple[Field, ...]], ...]:
+def _plan(session: Any, interface: Interface, order: Sequence[str]) -> tuple[tuple[str, str, tuple[Field, ...]], ...]:
     """Decide which fields each input of the graph is fed with."""
     features = {field.name: field for field in interface.features}
     inputs: Sequence[Any] = session.get_inputs()
@@ -110,9 +117,10 @@ def _plan(session: Any, interface: Interface) -> tuple[tuple[str, str, tuple[Fie
         return tuple((entry.name, entry.type, (features[entry.name],)) for entry in inputs)
     if len(inputs) == 1:
         width = inputs[0].shape[-1]
-        if isinstance(width, int) and width != len(features):
-            raise ArtifactError(f"the graph takes {width} features, the interface has {len(features)}")
-        return ((inputs[0].name, inputs[0].type, tuple(features.values())),)
+        matrix = tuple(features[name] for name in order or features if name in features)
+        if isinstance(width, int) and width != len(matrix):
+            raise ArtifactError(f"the graph takes {width} features, the interface has {len(matrix)}")
+        return ((inputs[0].name, inputs[0].type, matrix),)
     unknown = [entry.name for entry in inputs if entry.name not in features]
     raise ArtifactError(f"the graph asks for inputs that the interface lacks: {', '.join(unknown)}")
 

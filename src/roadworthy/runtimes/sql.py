@@ -36,13 +36,14 @@ from roadworthy.runtimes.outputs import (
 )
 from roadworthy.runtimes.warm import warmed
 
-_DISTRIBUTIONS: Final = ("duckdb", "numpy")
+DISTRIBUTIONS: Final = ("duckdb", "numpy")
 _CONFIG: Final[dict[str, Any]] = {
     "threads": 1,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
 }
+_PARQUET: Final = "(format parquet, compression zstd)"
 _TYPES: Final = {
     FieldType.NUMBER: "double",
     FieldType.INTEGER: "bigint",
@@ -71,7 +72,7 @@ class SqlRuntime:
         model, fitted = candidate.artifact("model"), candidate.artifact("fitted")
         if model is None or model.format != "sql":
             raise ArtifactError("the candidate holds no SQL text")
-        require(candidate.environment, _DISTRIBUTIONS)
+        require(candidate.environment, DISTRIBUTIONS)
         statements = split_statements(artifacts.get(model.digest).decode())
         table = artifacts.path(fitted.digest) if fitted else None
         return warmed(SqlPredictor(statements, table, candidate.interface), candidate.interface)
@@ -172,7 +173,7 @@ def fit(statements: Statements, train: Columns, fields: Iterable[Field], target:
             raise InputError(f"the SQL's `create table fitted` failed: {_first_line(wrong)}") from wrong
         ordered: Mapping[str, Any] = database.execute("select * from fitted order by all").fetchnumpy()
         described = database.execute("describe fitted").fetchall()
-    _write_table(ordered, [(str(name), str(kind)) for name, kind, *_ in described], target)
+    _write_fitted(ordered, [(str(name), str(kind)) for name, kind, *_ in described], target)
     return int(row[0]) if row else 0
 
 
@@ -190,13 +191,22 @@ def _database(train: Columns, fields: tuple[Field, ...]) -> Generator[DuckDBPyCo
         database.close()
 
 
-def _write_table(columns: Mapping[str, Any], types: list[tuple[str, str]], target: Path) -> None:
+def write_table(columns: Columns, fields: Iterable[Field], target: Path) -> None:
+    """Write columns as a Parquet file, in their order."""
+    kept = tuple(fields)
+    with duckdb.connect(":memory:", config=_CONFIG) as writer:
+        writer.register("rw_rows", {**_raw(columns, kept), "rw_row": np.arange(count_rows(columns))})
+        cells = ", ".join(_quoted(field.name) for field in kept)
+        writer.execute(f"copy (select {cells} from ({_typed(kept)}) order by rw_row) to {_text(target)} {_PARQUET}")
+
+
+def _write_fitted(columns: Mapping[str, Any], types: list[tuple[str, str]], target: Path) -> None:
     """Write what a shut database gave: only a second one, which runs no SQL of the project, may touch files."""
     with duckdb.connect(":memory:", config=_CONFIG) as writer:
         writer.execute("set timezone = 'UTC'")
         writer.register("rw_rows", {name: _bridge(values) for name, values in columns.items()})
         typed = ", ".join(f"cast({_quoted(name)} as {kind}) as {_quoted(name)}" for name, kind in types)
-        writer.execute(f"copy (select {typed} from rw_rows) to '{_escaped(target)}' (format parquet, compression zstd)")
+        writer.execute(f"copy (select {typed} from rw_rows) to {_text(target)} {_PARQUET}")
 
 
 def _bridge(values: NDArray[Any]) -> NDArray[Any]:
@@ -236,8 +246,8 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _escaped(path: Path) -> str:
-    return str(path).replace("'", "''")
+def _text(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _bare(statement: str) -> str:
