@@ -263,6 +263,8 @@ class Observer:
         place = here.of("" if whole else known.release.id)
         start = watermark - watch.drift_window
         has_features = slow and not whole
+        harm = None if whole else self._buckets.get(harm_key(*place), HarmState)
+        is_clean = harm is None or not harm.rejected_at
         return View(
             system=here.system,
             policy=here.policy,
@@ -274,9 +276,9 @@ class Observer:
             watermark=watermark,
             answers=self._buckets.between(place, now - watch.window, _ALWAYS, "answers", AnswerBucket),
             features=self._buckets.between(place, start, _ALWAYS, "features", FeatureBucket) if has_features else (),
-            past_features=self._past(place, start, watch.drift_window) if has_features else (),
+            past_features=self._past(place, start, watch.drift_window) if has_features and is_clean else (),
             quality=self._buckets.between(place, start, _ALWAYS, "quality", QualityBucket),
-            harm=None if whole else self._buckets.get(harm_key(*place), HarmState),
+            harm=harm,
         )
 
     def _past(self, place: tuple[str, str, str], start: Micros, width: Micros) -> list[FeatureBucket]:

@@ -32,7 +32,7 @@ class PredictionsMonitor:
         if window is None or n < FEWEST_ROWS:
             return (no_data(view, self.name, f"{n} of {FEWEST_ROWS} answers", light=self.light, n=n),)
         past = [found for bucket in view.past_features if (found := _answers([bucket], reference)) is not None]
-        results = compare(window, reference, [one for one in past if not _alarms(one, reference)])
+        results = compare(window, reference, past)
         shape = next(result for result in results if result.channel == "shape")
         loud = [result for result in drifted(results) if result.channel in ("shape", "modal_share")]
         moved = replace(
@@ -49,7 +49,3 @@ def _answers(buckets: Sequence[FeatureBucket], reference: Counts) -> Counts | No
     parts = [Counts.from_doc(bucket.predictions) for bucket in buckets if bucket.predictions]
     same = [part for part in parts if part.bins == reference.bins]
     return merge_all(same) if same else None
-
-
-def _alarms(window: Counts, reference: Counts) -> bool:
-    return any(result.alarm for result in compare(window, reference))
