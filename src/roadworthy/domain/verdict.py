@@ -9,6 +9,7 @@ from typing import Any
 
 from roadworthy.domain.digest import Digest
 from roadworthy.domain.moment import Micros
+from roadworthy.domain.principal import Assurance
 
 
 class VerdictState(StrEnum):
@@ -112,3 +113,17 @@ def _obstacle(gate: str, verdict: Verdict | None, now: Micros) -> str:
     if verdict.state in (VerdictState.PASS, VerdictState.WAIVED):
         return ""
     return f"{gate}: {verdict.state} ({verdict.reason})"
+
+
+def missing_approval(approvals: Iterable[Approval], candidate: Digest) -> str:
+    """Say which approval a candidate of tier standard or high lacks; empty when it has one that counts.
+
+    It counts when it was given for this very candidate by someone who had proven who they are.
+    """
+    given = [approval for approval in approvals if approval.candidate == candidate]
+    if any(approval.assurance == Assurance.AUTHENTICATED for approval in given):
+        return ""
+    if given:
+        names = ", ".join(sorted({approval.by for approval in given}))
+        return f"approval: {names} approved without proving who they are"
+    return "approval: nobody has approved this candidate yet"

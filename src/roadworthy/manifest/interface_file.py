@@ -264,6 +264,20 @@ def write_interface(interface: Interface) -> str:
     return "\n".join(lines) + "\n"
 
 
+def resolved_interface(interface: Interface) -> dict[str, Any]:
+    """Return an interface in the words of its file, one entry a field: what `plan` compares."""
+    inputs = {
+        field.name: _compact(field) if _is_compact(field) else dict(_written_out(field)) for field in interface.inputs
+    }
+    return {
+        "task": str(interface.task),
+        "labels": list(interface.labels),
+        "positive": interface.positive,
+        "threshold": interface.threshold,
+        "inputs": inputs,
+    }
+
+
 def _decimal(number: float) -> str:
     return spell_number(number)
 
