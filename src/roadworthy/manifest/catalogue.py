@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from roadworthy.domain.failure_plan import ActionKind
 from roadworthy.manifest import defaults_v1
@@ -32,7 +32,9 @@ class Catalogue:
         runtimes: Iterable[str],
     ) -> Catalogue:
         """Build a catalogue from names; gates may come with the parameters they take."""
-        own = dict(gates) if isinstance(gates, Mapping) else {name: {} for name in gates}
+        own: dict[str, Mapping[str, Any]] = dict.fromkeys(gates, {})
+        if isinstance(gates, Mapping):
+            own |= cast("Mapping[str, Mapping[str, Any]]", gates)
         return cls(
             gates={name: {**defaults_v1.GATE_PARAMETERS.get(name, {}), **own[name]} for name in own},
             monitors=frozenset(monitors),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -72,10 +72,8 @@ def _in_document(location: tuple[int | str, ...], value: Any) -> Path:
     path: list[str | int] = []
     here = value
     for place, part in enumerate(location):
-        if (isinstance(here, dict) and part in here) or (
-            isinstance(here, list) and isinstance(part, int) and part < len(here)
-        ):  # pyright: ignore[reportUnknownVariableType]
-            here = here[part]  # pyright: ignore[reportUnknownVariableType]
+        if _holds(here, part):
+            here = here[part]
         elif isinstance(here, dict) and place == len(location) - 1 and isinstance(part, str):
             path.append(part)
             break
@@ -83,6 +81,12 @@ def _in_document(location: tuple[int | str, ...], value: Any) -> Path:
             break
         path.append(part)
     return tuple(path)
+
+
+def _holds(here: Any, part: int | str) -> bool:
+    if isinstance(here, dict):
+        return part in here
+    return isinstance(here, list) and isinstance(part, int) and part < len(cast("list[Any]", here))
 
 
 def _unknown_key(path: Path, shape: type[BaseModel], document: Document) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from roadworthy.domain.moment import MILLISECOND, SECOND
 from roadworthy.domain.system import GatePlan, StatedWaiver
@@ -58,22 +58,12 @@ def _parameters(name: str, stated: Mapping[str, Any] | str, waived: set[str], re
 
 def _value(key: str, value: Any, default: Any) -> Any:
     """Read a parameter as the type of its default; a unit in its name lets it be written as a duration."""
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise ValueError("must be true or false")
-        return value
-    if isinstance(default, str):
-        if not isinstance(value, str):
-            raise ValueError("must be text")
-        return value
-    if isinstance(default, list | tuple):
-        if not isinstance(value, list):
-            raise ValueError("must be a list")
-        return value  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(default, int):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError("must be a whole number")
-        return value
+    for kind, words in ((bool, "true or false"), (str, "text"), (list, "a list"), (int, "a whole number")):
+        if isinstance(default, kind):
+            # A bool is an int to Python, never to a person.
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                raise ValueError(f"must be {words}")
+            return cast("Any", value)
     return _number(key, value, optional=default is None)
 
 

@@ -95,15 +95,20 @@ def _decode(source: str | bytes, document: Document) -> str | None:
     try:
         content = source.encode() if isinstance(source, str) else source
         text = content.decode()
-    except UnicodeError as error:
-        before = bytes(error.object[: error.start], "utf-8", "replace") if isinstance(error.object, str) else None
-        seen = before if before is not None else error.object[: error.start]
-        document.note(Mark(seen.count(b"\n") + 1, 1), "this line is not UTF-8 text", "save the file as UTF-8")
+    except UnicodeEncodeError as error:
+        _note_encoding(error.object[: error.start].count("\n"), document)
+        return None
+    except UnicodeDecodeError as error:
+        _note_encoding(error.object[: error.start].count(b"\n"), document)
         return None
     if len(content) > MAX_BYTES:
         document.note(Mark(1, 1), f"the file has {len(content):,} bytes, more than the {MAX_BYTES:,} allowed")
         return None
     return text.removeprefix("\ufeff")
+
+
+def _note_encoding(lines_before: int, document: Document) -> None:
+    document.note(Mark(lines_before + 1, 1), "this line is not UTF-8 text", "save the file as UTF-8")
 
 
 def _mark_at(text: str, position: int) -> Mark:
@@ -145,7 +150,7 @@ def _build(text: str, document: Document) -> None:
 
 
 def _events(text: str) -> Iterator[Any]:
-    yield from yaml.parse(text, Loader=yaml.CSafeLoader)
+    yield from yaml.parse(text, Loader=yaml.CSafeLoader)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _check_start(event: Any, count: int, mark: Mark, document: Document) -> None:

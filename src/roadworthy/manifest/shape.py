@@ -6,7 +6,7 @@ here, so that one missing key does not hide the other mistakes; `resolve` says w
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import (
     BaseModel,
@@ -114,7 +114,7 @@ class Shape(BaseModel):
         short = SHORTHANDS.get(cls.__name__)
         if short is None or isinstance(value, dict):
             return value  # pyright: ignore[reportUnknownVariableType]
-        return {short: value} if isinstance(value, str | list) else value
+        return cast("Any", {short: value}) if isinstance(value, str | list) else value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -139,32 +139,31 @@ SHORTHANDS: Final = {
 class OwnerShape(Shape):
     """Who answers for the system. A bare text is the contact; the name is then its part before the @."""
 
-    name: Line | None = Field(None, description="The principal's id, as it appears in the ledger.")
-    contact: Line | None = Field(None, description="Where the owner is reached: an address or a telephone number.")
-    backup: Line | None = Field(
-        None, description="Who is paged when the owner is gone. Required from tier standard on."
+    name: Line | None = Field(default=None, description="The principal's id, as it appears in the ledger.")
+    contact: Line | None = Field(default=None, description="Where the owner is reached: an address or a telephone number.")
+    backup: Line | None = Field(default=None, description="Who is paged when the owner is gone. Required from tier standard on."
     )
-    backup_contact: Line | None = Field(None, description="Where the backup is reached.")
+    backup_contact: Line | None = Field(default=None, description="Where the backup is reached.")
 
 
 class DecisionShape(Shape):
     """What the answers decide, and how much care that asks for. A bare text is `what`."""
 
-    what: Text = Field("", description="The decision that the answers support, in words.")
-    tier: Literal["low", "standard", "high"] = Field("low", description="How much depends on it; scales the defaults.")
-    cost_of_failure: Money | None = Field(None, description="What one day of wrong answers costs; sets severities.")
-    sponsor: Line | None = Field(None, description="Who wants the system. Required from tier standard on.")
+    what: Text = Field(default="", description="The decision that the answers support, in words.")
+    tier: Literal["low", "standard", "high"] = Field(default="low", description="How much depends on it; scales the defaults.")
+    cost_of_failure: Money | None = Field(default=None, description="What one day of wrong answers costs; sets severities.")
+    sponsor: Line | None = Field(default=None, description="Who wants the system. Required from tier standard on.")
 
 
 class DataShape(Shape):
     """The table a release is trained and judged on. A bare text is `table`."""
 
-    table: Line | None = Field(None, description="A Parquet or CSV file in the project's folder.")
-    target: Line = Field("target", description="The column to predict.")
-    time: Line | None = Field(None, description="The column of times: the hold-out is then the newest rows.")
-    entity: Line | None = Field(None, description="The column that says whom or what a row is about.")
-    holdout: Share = Field(0.2, description="The share of rows kept apart to judge by.")
-    owner: Line | None = Field(None, description="Who answers for the data.")
+    table: Line | None = Field(default=None, description="A Parquet or CSV file in the project's folder.")
+    target: Line = Field(default="target", description="The column to predict.")
+    time: Line | None = Field(default=None, description="The column of times: the hold-out is then the newest rows.")
+    entity: Line | None = Field(default=None, description="The column that says whom or what a row is about.")
+    holdout: Share = Field(default=0.2, description="The share of rows kept apart to judge by.")
+    owner: Line | None = Field(default=None, description="Who answers for the data.")
 
 
 class GoalShape(Shape):
@@ -178,7 +177,7 @@ class NonGoalShape(Shape):
     """What the system must not be used for. A bare text is `text`."""
 
     text: Text = Field(description="The forbidden use in words.")
-    purpose: Line | None = Field(None, description="Calls that state this purpose are refused and logged.")
+    purpose: Line | None = Field(default=None, description="Calls that state this purpose are refused and logged.")
 
 
 class AssumptionShape(Shape):
@@ -191,45 +190,39 @@ class AssumptionShape(Shape):
 class BreakerShape(Shape):
     """When a failing release is left alone for a while."""
 
-    errors: Share = Field(0.5, description="The share of failed calls that opens the breaker.")
-    window: int = Field(20, ge=1, le=10_000, description="Over how many calls.")
-    cool_down: Duration = Field(5_000_000, description="How long it stays open.")
+    errors: Share = Field(default=0.5, description="The share of failed calls that opens the breaker.")
+    window: int = Field(default=20, ge=1, le=10_000, description="Over how many calls.")
+    cool_down: Duration = Field(default=5_000_000, description="How long it stays open.")
 
 
 class ServeShape(Shape):
     """Limits of the serving path."""
 
-    deadline: Duration = Field(250_000, description="How long an answer may take before the fallback answers.")
-    max_in_flight: int = Field(
-        256, ge=1, le=65_536, description="Requests at once in a worker before it sheds with 429."
+    deadline: Duration = Field(default=250_000, description="How long an answer may take before the fallback answers.")
+    max_in_flight: int = Field(default=256, ge=1, le=65_536, description="Requests at once in a worker before it sheds with 429."
     )
-    max_body: Size = Field(1_048_576, description="The largest request body.")
-    on_violation: Literal["reject", "default", "flag"] = Field(
-        "reject", description="A request that breaks the interface is refused, mended with defaults, or only flagged."
+    max_body: Size = Field(default=1_048_576, description="The largest request body.")
+    on_violation: Literal["reject", "default", "flag"] = Field(default="reject", description="A request that breaks the interface is refused, mended with defaults, or only flagged."
     )
-    default: dict[str, Scalar] | None = Field(None, description="The stated answer when nothing else can answer.")
+    default: dict[str, Scalar] | None = Field(default=None, description="The stated answer when nothing else can answer.")
     breaker: BreakerShape = Field(default_factory=BreakerShape, description="The circuit breaker.")
-    fallback: list[Literal["previous", "baseline", "default"]] = Field(
-        default_factory=lambda: ["previous", "baseline", "default"], description="Who answers instead, in order."
+    fallback: list[Literal["previous", "baseline", "default"]] = Field(default= default_factory=lambda: ["previous", "baseline", "default"], description="Who answers instead, in order."
     )
 
 
 class WatchShape(Shape):
     """What is observed, and which conditions must not come true."""
 
-    objectives: dict[str, When] = Field(
-        default_factory=dict, description="Name → the bad case. Same name: replaces the default."
+    objectives: dict[str, When] = Field(default= default_factory=dict, description="Name → the bad case. Same name: replaces the default."
     )
-    harm_margin: Share = Field(
-        0.05, description="How much worse than its evidence a release may be before `harm` is above 0."
+    harm_margin: Share = Field(default=0.05, description="How much worse than its evidence a release may be before `harm` is above 0."
     )
-    harm_alpha: Share = Field(
-        0.0001, description="The chance that `harm` accuses a release that is as good as promised."
+    harm_alpha: Share = Field(default=0.0001, description="The chance that `harm` accuses a release that is as good as promised."
     )
-    window: Duration = Field(300_000_000, description="The span a monitor looks at.")
-    drift_window: Duration = Field(604_800_000_000, description="The span that drift is judged over.")
-    lateness: Duration = Field(3_600_000_000, description="How late an event may come and still count.")
-    drill_every: Duration = Field(7_776_000_000_000, description="After how long a drill is stale.")
+    window: Duration = Field(default=300_000_000, description="The span a monitor looks at.")
+    drift_window: Duration = Field(default=604_800_000_000, description="The span that drift is judged over.")
+    lateness: Duration = Field(default=3_600_000_000, description="How late an event may come and still count.")
+    drill_every: Duration = Field(default=7_776_000_000_000, description="After how long a drill is stale.")
 
 
 class RuleShape(Shape):
@@ -242,19 +235,18 @@ class RuleShape(Shape):
 class FailureShape(Shape):
     """The failure plan. A bare list is `rules`."""
 
-    rules: list[RuleShape] = Field(
-        default_factory=list[RuleShape], description="Your rules; same objective: replaces the default."
+    rules: list[RuleShape] = Field(default= default_factory=list[RuleShape], description="Your rules; same objective: replaces the default."
     )
-    cool_down: Duration = Field(3_600_000_000, description="At most one automatic rollback within this time.")
-    pager: list[Line] | None = Field(None, description="Where pages go: file:…, https://…, http://127.0.0.1:….")
-    runbook: Line | None = Field(None, description="A page for whoever is woken.")
+    cool_down: Duration = Field(default=3_600_000_000, description="At most one automatic rollback within this time.")
+    pager: list[Line] | None = Field(default=None, description="Where pages go: file:…, https://…, http://127.0.0.1:….")
+    runbook: Line | None = Field(default=None, description="A page for whoever is woken.")
 
 
 class KeepShape(Shape):
     """How long things are kept."""
 
-    records: Kept = Field(31_536_000_000_000, description="Records and outcomes.")
-    payload: bool = Field(True, description="Whether inputs and outputs are kept in the records.")
+    records: Kept = Field(default=31_536_000_000_000, description="Records and outcomes.")
+    payload: bool = Field(default=True, description="Whether inputs and outputs are kept in the records.")
 
 
 class WaiverShape(Shape):
@@ -269,37 +261,33 @@ class WaiverShape(Shape):
 class ManifestShape(Shape):
     """A system: its content (what is released) and its policy (how it is owned, released, watched, recovered)."""
 
-    roadworthy: int | None = Field(
-        None, description="The schema version; the first line. Defaults are frozen per version."
+    roadworthy: int | None = Field(default=None, description="The schema version; the first line. Defaults are frozen per version."
     )
-    system: Line | None = Field(None, description="The system's name: small letters, digits and hyphens.")
-    kind: Line | None = Field(None, description="What it is: model.")
-    owner: OwnerShape | None = Field(None, description="Who answers for it and is paged.")
-    decision: DecisionShape | None = Field(None, description="What the answers decide.")
-    use: Line | None = Field(None, description="The prototype: model.skops, model.onnx or train.py.")
-    data: DataShape | None = Field(None, description="The table it is trained and judged on.")
-    baseline: Line | None = Field(None, description="The simple rival and live fallback, as SQL.")
-    interface: Line | None = Field(None, description="The file of typed inputs.")
-    code: list[Line] | None = Field(None, description="Files and folders whose bytes are part of the recipe.")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="The seed handed to training.")
+    system: Line | None = Field(default=None, description="The system's name: small letters, digits and hyphens.")
+    kind: Line | None = Field(default=None, description="What it is: model.")
+    owner: OwnerShape | None = Field(default=None, description="Who answers for it and is paged.")
+    decision: DecisionShape | None = Field(default=None, description="What the answers decide.")
+    use: Line | None = Field(default=None, description="The prototype: model.skops, model.onnx or train.py.")
+    data: DataShape | None = Field(default=None, description="The table it is trained and judged on.")
+    baseline: Line | None = Field(default=None, description="The simple rival and live fallback, as SQL.")
+    interface: Line | None = Field(default=None, description="The file of typed inputs.")
+    code: list[Line] | None = Field(default=None, description="Files and folders whose bytes are part of the recipe.")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="The seed handed to training.")
     parameters: dict[str, Scalar] = Field(default_factory=dict, description="Parameters handed to training.")
-    trust: list[Line] = Field(
-        default_factory=list[str], description="Types a skops file may hold beyond the reviewed ones."
+    trust: list[Line] = Field(default= default_factory=list[str], description="Types a skops file may hold beyond the reviewed ones."
     )
     goals: dict[str, GoalShape] = Field(default_factory=dict, description="G1, G2, …")
     non_goals: dict[str, NonGoalShape] = Field(default_factory=dict, description="N1, N2, …")
     assumptions: dict[str, AssumptionShape] = Field(default_factory=dict, description="A1, A2, …")
     glossary: dict[str, Text] = Field(default_factory=dict, description="Term → what it means here.")
-    gates: dict[str, GateParameters] = Field(
-        default_factory=dict, description="Gate → parameters that differ from the defaults."
+    gates: dict[str, GateParameters] = Field(default= default_factory=dict, description="Gate → parameters that differ from the defaults."
     )
     serve: ServeShape = Field(default_factory=ServeShape, description="Limits of the serving path.")
-    rollout: list[Stage] | None = Field(None, description="The stages a release goes through.")
+    rollout: list[Stage] | None = Field(default=None, description="The stages a release goes through.")
     watch: WatchShape = Field(default_factory=WatchShape, description="What is observed.")
     failure: FailureShape = Field(default_factory=FailureShape, description="What happens when it fails.")
     keep: KeepShape = Field(default_factory=KeepShape, description="How long things are kept.")
-    waivers: list[WaiverShape] = Field(
-        default_factory=list[WaiverShape], description="Dated, named exceptions to gates."
+    waivers: list[WaiverShape] = Field(default= default_factory=list[WaiverShape], description="Dated, named exceptions to gates."
     )
 
 

@@ -1,9 +1,10 @@
-"""Rollout stages as people write them: `shadow: 200 records`, `canary: 10% for 500 records and 100 outcomes`, `full`."""
+"""Rollout stages as people write them: `shadow: 200 records`, `canary: 10% for 500 records`, `full`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from roadworthy.domain.moment import spell_duration
@@ -71,7 +72,7 @@ def order_problem(stages: Sequence[StagePlan]) -> tuple[int, str] | None:
     """Say which stage stands in the wrong place and why, or None. Shares of canaries grow, `full` comes last."""
     if not stages or stages[-1].stage is not Stage.FULL:
         return max(0, len(stages) - 1), "a rollout ends with the stage 'full'"
-    for place, (before, after) in enumerate(zip(stages, stages[1:], strict=False), start=1):
+    for place, (before, after) in enumerate(pairwise(stages), start=1):
         if _ORDER[after.stage] < _ORDER[before.stage]:
             return place, f"'{after.stage}' comes before '{before.stage}'"
         if after.stage is before.stage and after.share <= before.share:
