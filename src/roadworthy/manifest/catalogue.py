@@ -32,7 +32,7 @@ class Catalogue:
         runtimes: Iterable[str],
     ) -> Catalogue:
         """Build a catalogue from names; gates may come with the parameters they take."""
-        own: dict[str, Mapping[str, Any]] = dict.fromkeys(gates, {})
+        own: dict[str, Mapping[str, Any]] = {name: {} for name in gates}
         if isinstance(gates, Mapping):
             own |= cast("Mapping[str, Mapping[str, Any]]", gates)
         return cls(

@@ -140,9 +140,8 @@ class OwnerShape(Shape):
     """Who answers for the system. A bare text is the contact; the name is then its part before the @."""
 
     name: Line | None = Field(default=None, description="The principal's id, as it appears in the ledger.")
-    contact: Line | None = Field(default=None, description="Where the owner is reached: an address or a telephone number.")
-    backup: Line | None = Field(default=None, description="Who is paged when the owner is gone. Required from tier standard on."
-    )
+    contact: Line | None = Field(default=None, description="Where the owner is reached.")
+    backup: Line | None = Field(default=None, description="Who is paged when the owner is gone.")
     backup_contact: Line | None = Field(default=None, description="Where the backup is reached.")
 
 
@@ -150,9 +149,9 @@ class DecisionShape(Shape):
     """What the answers decide, and how much care that asks for. A bare text is `what`."""
 
     what: Text = Field(default="", description="The decision that the answers support, in words.")
-    tier: Literal["low", "standard", "high"] = Field(default="low", description="How much depends on it; scales the defaults.")
-    cost_of_failure: Money | None = Field(default=None, description="What one day of wrong answers costs; sets severities.")
-    sponsor: Line | None = Field(default=None, description="Who wants the system. Required from tier standard on.")
+    tier: Literal["low", "standard", "high"] = Field(default="low", description="How much depends on it.")
+    cost_of_failure: Money | None = Field(default=None, description="What one day of wrong answers costs.")
+    sponsor: Line | None = Field(default=None, description="Who wants the system.")
 
 
 class DataShape(Shape):
@@ -199,26 +198,24 @@ class ServeShape(Shape):
     """Limits of the serving path."""
 
     deadline: Duration = Field(default=250_000, description="How long an answer may take before the fallback answers.")
-    max_in_flight: int = Field(default=256, ge=1, le=65_536, description="Requests at once in a worker before it sheds with 429."
-    )
+    max_in_flight: int = Field(default=256, ge=1, le=65_536, description="Requests at once in a worker.")
     max_body: Size = Field(default=1_048_576, description="The largest request body.")
-    on_violation: Literal["reject", "default", "flag"] = Field(default="reject", description="A request that breaks the interface is refused, mended with defaults, or only flagged."
+    on_violation: Literal["reject", "default", "flag"] = Field(
+        default="reject", description="What becomes of a bad request."
     )
-    default: dict[str, Scalar] | None = Field(default=None, description="The stated answer when nothing else can answer.")
+    default: dict[str, Scalar] | None = Field(default=None, description="The answer when nothing else can.")
     breaker: BreakerShape = Field(default_factory=BreakerShape, description="The circuit breaker.")
-    fallback: list[Literal["previous", "baseline", "default"]] = Field(default= default_factory=lambda: ["previous", "baseline", "default"], description="Who answers instead, in order."
+    fallback: list[Literal["previous", "baseline", "default"]] = Field(
+        default_factory=lambda: ["previous", "baseline", "default"], description="Who answers instead."
     )
 
 
 class WatchShape(Shape):
     """What is observed, and which conditions must not come true."""
 
-    objectives: dict[str, When] = Field(default= default_factory=dict, description="Name → the bad case. Same name: replaces the default."
-    )
-    harm_margin: Share = Field(default=0.05, description="How much worse than its evidence a release may be before `harm` is above 0."
-    )
-    harm_alpha: Share = Field(default=0.0001, description="The chance that `harm` accuses a release that is as good as promised."
-    )
+    objectives: dict[str, When] = Field(default_factory=dict, description="Name → the bad case.")
+    harm_margin: Share = Field(default=0.05, description="How much worse than promised is not yet harm.")
+    harm_alpha: Share = Field(default=0.0001, description="Half the chance of a false harm in 1,000 outcomes.")
     window: Duration = Field(default=300_000_000, description="The span a monitor looks at.")
     drift_window: Duration = Field(default=604_800_000_000, description="The span that drift is judged over.")
     lateness: Duration = Field(default=3_600_000_000, description="How late an event may come and still count.")
@@ -235,8 +232,7 @@ class RuleShape(Shape):
 class FailureShape(Shape):
     """The failure plan. A bare list is `rules`."""
 
-    rules: list[RuleShape] = Field(default= default_factory=list[RuleShape], description="Your rules; same objective: replaces the default."
-    )
+    rules: list[RuleShape] = Field(default_factory=list[RuleShape], description="Rules from breach to actions.")
     cool_down: Duration = Field(default=3_600_000_000, description="At most one automatic rollback within this time.")
     pager: list[Line] | None = Field(default=None, description="Where pages go: file:…, https://…, http://127.0.0.1:….")
     runbook: Line | None = Field(default=None, description="A page for whoever is woken.")
@@ -261,8 +257,7 @@ class WaiverShape(Shape):
 class ManifestShape(Shape):
     """A system: its content (what is released) and its policy (how it is owned, released, watched, recovered)."""
 
-    roadworthy: int | None = Field(default=None, description="The schema version; the first line. Defaults are frozen per version."
-    )
+    roadworthy: int | None = Field(default=None, description="The schema version.")
     system: Line | None = Field(default=None, description="The system's name: small letters, digits and hyphens.")
     kind: Line | None = Field(default=None, description="What it is: model.")
     owner: OwnerShape | None = Field(default=None, description="Who answers for it and is paged.")
@@ -274,21 +269,18 @@ class ManifestShape(Shape):
     code: list[Line] | None = Field(default=None, description="Files and folders whose bytes are part of the recipe.")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="The seed handed to training.")
     parameters: dict[str, Scalar] = Field(default_factory=dict, description="Parameters handed to training.")
-    trust: list[Line] = Field(default= default_factory=list[str], description="Types a skops file may hold beyond the reviewed ones."
-    )
+    trust: list[Line] = Field(default_factory=list[str], description="Types that a skops file may hold.")
     goals: dict[str, GoalShape] = Field(default_factory=dict, description="G1, G2, …")
     non_goals: dict[str, NonGoalShape] = Field(default_factory=dict, description="N1, N2, …")
     assumptions: dict[str, AssumptionShape] = Field(default_factory=dict, description="A1, A2, …")
     glossary: dict[str, Text] = Field(default_factory=dict, description="Term → what it means here.")
-    gates: dict[str, GateParameters] = Field(default= default_factory=dict, description="Gate → parameters that differ from the defaults."
-    )
+    gates: dict[str, GateParameters] = Field(default_factory=dict, description="Gate → its parameters.")
     serve: ServeShape = Field(default_factory=ServeShape, description="Limits of the serving path.")
     rollout: list[Stage] | None = Field(default=None, description="The stages a release goes through.")
     watch: WatchShape = Field(default_factory=WatchShape, description="What is observed.")
     failure: FailureShape = Field(default_factory=FailureShape, description="What happens when it fails.")
     keep: KeepShape = Field(default_factory=KeepShape, description="How long things are kept.")
-    waivers: list[WaiverShape] = Field(default= default_factory=list[WaiverShape], description="Dated, named exceptions to gates."
-    )
+    waivers: list[WaiverShape] = Field(default_factory=list[WaiverShape], description="Dated exceptions to gates.")
 
 
 def plans(values: list[Any] | None) -> tuple[StagePlan, ...]:
