@@ -1,1 +1,1 @@
-"""The serving room."""
+"""The request path: worker, routing, batching, protocols. Never sees lifecycle: a worker cannot promote."""

@@ -1,0 +1,66 @@
+"""Granian under our own roof: its RSGI server on a socket that another process holds.
+
+Granian's own multi-process server gives each worker a listener of its own (SO_REUSEPORT), so that a killed worker takes
+its waiting connections with it, and it ends when a worker dies twice in 5.5 s. Here the parent holds one listening
+socket for all workers: connections wait in its backlog while a worker starts again.
+"""
+
+# pyright: reportMissingModuleSource=false, reportPrivateUsage=false
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+from granian._futures import _future_watcher_wrapper, _new_cbscheduler
+from granian._granian import RSGIWorker, SocketHolder, WorkerSignal
+from granian.http import HTTP1Settings, HTTP2Settings
+
+BLOCKING_IDLE_S: Final = 30
+BACKPRESSURE: Final = 4096
+BACKLOG: Final = 4096
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def drive(main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end, on uvloop where it is installed."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        new_event_loop = asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main)
+
+
+def end_with_parent() -> None:
+    """Ask the kernel to end this process when its parent dies, so that no worker serves unsupervised."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def granian_serve(app: Callable[[Any, Any], Awaitable[None]], listener: socket.socket) -> None:
+    """Accept on a listening socket until SIGTERM or SIGINT; requests in flight are finished."""
+    loop = asyncio.get_running_loop()
+    stop = WorkerSignal()
+    ended = loop.create_future()
+
+    def finish() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    stop.add_cb(lambda: loop.call_soon_threadsafe(finish))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    holder = SocketHolder(os.dup(listener.fileno()), False, BACKLOG)
+    worker: Any = RSGIWorker(
+        1, (None, holder), None, 1, 512, 1, BLOCKING_IDLE_S, BACKPRESSURE, "1", HTTP1Settings(), HTTP2Settings(),
+        False, None, False, None, None, None, "tls1.3", None, [], False, (None, None),
+    )  # fmt: skip
+    scheduler = _new_cbscheduler(loop, _future_watcher_wrapper(app), impl_asyncio=True)
+    worker.serve_async(scheduler, loop, stop)
+    await ended
