@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,10 +28,11 @@ from roadworthy.stores.ledger import SqlLedger
 from roadworthy.stores.metadata import Metadata, check_database, copy_database
 from roadworthy.stores.snapshots import FileSnapshots
 
-COMPACTION_LOCK: Final = "compact.lock"
+COMPACTION_LOCK: Final = "compactor.lock"
 """In the folder of records; whoever holds it alone may turn segments into Parquet and delete them."""
 _FOLDERS: Final = ("artifacts/sha256", "snapshot", "workers", "records/segments", "records/parquet", "counters", "logs")
 _DATABASE: Final = "control.sqlite"
+_NOT_KEPT: Final = (".tmp", ".lock", ".sqlite-wal", ".sqlite-shm", ".sqlite-journal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +71,9 @@ def backup(plane: Plane, target: Path, *, with_secret: bool = False) -> Backup:
         raise InputError(f"{path} exists", hint="choose another name; a backup is never overwritten")
     if path.is_relative_to(home.root):
         raise InputError("a backup must not lie inside its home", hint="choose a place elsewhere, best another disk")
-    copy = path.with_name(f".{path.name}.{secrets.token_hex(6)}.sqlite")
     with plain_errors(f"write {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return _written(plane, path, copy, with_secret=with_secret)
-        finally:
-            copy.unlink(missing_ok=True)
+        return _written(plane, path, with_secret=with_secret)
 
 
 def _archive_path(plane: Plane, target: Path) -> Path:
@@ -85,7 +82,7 @@ def _archive_path(plane: Plane, target: Path) -> Path:
     return target / f"roadworthy-{plane.home.id[:8]}-{plane.ledger.head().seq}.tar.gz"
 
 
-def _written(plane: Plane, path: Path, copy: Path, *, with_secret: bool) -> Backup:
+def _written(plane: Plane, path: Path, *, with_secret: bool) -> Backup:
     home = plane.home
     with ArchiveWriter(path) as archive, _no_compaction(home):
         archive.add_file("home.json", home.root / "home.json")
@@ -94,14 +91,12 @@ def _written(plane: Plane, path: Path, copy: Path, *, with_secret: bool) -> Back
         _add_tree(archive, home, home.counters)
         if (home.snapshot / "current.msgpack").exists():
             archive.add_file("snapshot/current.msgpack", home.snapshot / "current.msgpack")
-        copy_database(home.database, copy)
-        archive.add_file(_DATABASE, copy)
+        head = _add_database(archive, home)
         # What the copied ledger names was kept before it was named.
         _add_tree(archive, home, home.artifacts)
         _add_tree(archive, home, home.records)
         if with_secret:
             archive.add_file("secret", home.secret_file)
-        head = _head_of(copy, home)
         manifest = archive.finish({"head": to_doc(head), "with_secret": with_secret, "at": plane.clock.now()})
     return Backup(path=path, head=head, files=len(manifest.files), size=manifest.size, with_secret=with_secret)
 
@@ -116,15 +111,38 @@ def _no_compaction(home: Home) -> Generator[None]:
         os.close(descriptor)
 
 
+def _add_database(archive: ArchiveWriter, home: Home) -> Head:
+    with _copied(home.database, archive.path) as copy:
+        archive.add_file(_DATABASE, copy)
+        return _head_of(copy, home)
+
+
 def _add_tree(archive: ArchiveWriter, home: Home, folder: Path) -> None:
     for file in _files_of(folder):
         name = file.relative_to(home.root).as_posix()
-        archive.add_file(name, file, trim_zeros=file.suffix == ".seg")
+        if file.suffix == ".sqlite":
+            with _copied(file, archive.path) as copy:
+                archive.add_file(name, copy)
+        else:
+            # What vanishes meanwhile is a spare segment or a temporary file; nothing that counts, thanks to the lock.
+            with suppress(FileNotFoundError):
+                archive.add_file(name, file, trim_zeros=file.suffix == ".seg")
+
+
+@contextmanager
+def _copied(database: Path, beside: Path) -> Generator[Path]:
+    copy = beside.with_name(f".{beside.name}.{secrets.token_hex(6)}.sqlite")
+    try:
+        copy_database(database, copy)
+        yield copy
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            copy.with_name(copy.name + suffix).unlink(missing_ok=True)
 
 
 def _files_of(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink() and path.suffix not in (".tmp", ".lock"):
+        if path.is_file() and not path.is_symlink() and not path.name.endswith(_NOT_KEPT):
             yield path
 
 

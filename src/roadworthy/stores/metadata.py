@@ -224,7 +224,7 @@ class Metadata:
                 SCHEMA.create_all(connection)
                 connection.execute(
                     sa.text(
-                        "create table alembic_version (version_num varchar(32) not null, "
+                        "create table alembic_version (version_num VARCHAR(32) not null, "
                         "constraint alembic_version_pkc primary key (version_num))"
                     )
                 )

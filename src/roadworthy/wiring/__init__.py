@@ -31,16 +31,22 @@ def open_plane(settings: Settings) -> Plane:
     home = open_home(settings.home)
     metadata = Metadata(home.database)
     clock = clock_of(home)
+    records = open_records(home.records, home.counters)
+
+    def close() -> None:
+        records.close()
+        metadata.close()
+
     return Plane(
         home=home,
         ledger=SqlLedger(metadata, clock, home.id),
         artifacts=FileArtifacts(home.artifacts),
         clock=clock,
         snapshots=FileSnapshots(home.snapshot, home.workers),
-        records=open_records(home),
+        records=records,
         observations=SqlObservations(metadata),
         deliveries=SqlDeliveries(metadata),
         people=SqlPeople(metadata),
         leases=SqlLeases(metadata),
-        close=metadata.close,
+        close=close,
     )
