@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from roadworthy.domain.moment import MILLISECOND, SECOND
 from roadworthy.domain.system import GatePlan, StatedWaiver
 from roadworthy.manifest import defaults_v1
+from roadworthy.manifest.reading import Reading, nearest
 from roadworthy.manifest.units import UnitError, duration, share
-
-if TYPE_CHECKING:
-    from roadworthy.manifest.resolve import Reading
 
 
 def gate_plans(
@@ -23,11 +20,7 @@ def gate_plans(
     waived = {waiver.gate for waiver in waivers}
     for name in stated:
         if name not in installed:
-            known = sorted(installed)
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else ""
-            message = f"no gate called '{name[:60]}'; installed: {', '.join(known) or 'none'}"
-            reading.note(("gates", name), message, hint, key=True)
+            reading.unknown("gate", name, installed, ("gates", name), key=True)
     names = sorted(({*defaults_v1.TIERS[reading.tier].gates, *stated}) & set(installed))
     return tuple(
         GatePlan(name=name, parameters=_parameters(name, stated.get(name, {}), waived, reading)) for name in names
@@ -44,9 +37,7 @@ def _parameters(name: str, stated: Mapping[str, Any] | str, waived: set[str], re
     found = dict(defaults)
     for key, value in stated.items():
         if key not in defaults:
-            known = sorted(defaults)
-            near = get_close_matches(key, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}"
+            hint = nearest(key, defaults) or f"known: {', '.join(sorted(defaults)) or 'none'}"
             reading.note(("gates", name, key), f"the gate '{name}' has no parameter '{key[:60]}'", hint, key=True)
             continue
         try:

@@ -9,7 +9,8 @@ from roadworthy.errors import Finding, ManifestError
 from roadworthy.manifest.catalogue import Catalogue
 from roadworthy.manifest.findings import validate
 from roadworthy.manifest.marked_yaml import read
-from roadworthy.manifest.resolve import Reading, resolve
+from roadworthy.manifest.reading import Reading
+from roadworthy.manifest.resolve import resolve
 from roadworthy.manifest.shape import ManifestShape
 
 FILE = "system.yaml"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -27,10 +25,10 @@ from roadworthy.domain.system import (
     Tier,
 )
 from roadworthy.manifest import defaults_v1
-from roadworthy.manifest.catalogue import Catalogue
 from roadworthy.manifest.gate_plans import gate_plans
 from roadworthy.manifest.interface_file import interface_of
-from roadworthy.manifest.marked_yaml import Document, Path, read
+from roadworthy.manifest.marked_yaml import Path, read
+from roadworthy.manifest.reading import Reading
 from roadworthy.manifest.shape import DataShape, DecisionShape, ManifestShape, OwnerShape
 from roadworthy.manifest.stages import order_problem
 from roadworthy.manifest.watching import failure_plan, serve_plan, watch_plan
@@ -45,25 +43,6 @@ _IDS: Final = {
 }
 _PROTOTYPES: Final = {".skops": "sklearn", ".onnx": "onnx", ".py": ""}
 _PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth"})
-
-
-@dataclass(slots=True)
-class Reading:
-    """What the resolvers share: the text, the folder, what is installed."""
-
-    document: Document
-    folder: FilePath
-    catalogue: Catalogue
-    tier: Tier = Tier.LOW
-    others: list[Document] = field(default_factory=list[Document])
-
-    def note(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
-        """Keep a finding at a path of the manifest."""
-        self.document.note(self.document.mark_of(path, key=key), message, hint)
-
-    def says(self, *path: str | int) -> bool:
-        """Tell whether the text has something here, even if it was wrong and noted already."""
-        return path in self.document.marks
 
 
 def resolve(shape: ManifestShape, reading: Reading) -> System | None:
@@ -157,7 +136,7 @@ def _waivers(shape: ManifestShape, reading: Reading) -> tuple[StatedWaiver, ...]
     found: list[StatedWaiver] = []
     for place, waiver in enumerate(shape.waivers):
         if waiver.gate not in reading.catalogue.gates:
-            _unknown("gate", waiver.gate, reading.catalogue.gates, ("waivers", place, "gate"), reading)
+            reading.unknown("gate", waiver.gate, reading.catalogue.gates, ("waivers", place, "gate"))
         try:
             until = parse_iso(waiver.until)
         except ValueError:
@@ -165,15 +144,6 @@ def _waivers(shape: ManifestShape, reading: Reading) -> tuple[StatedWaiver, ...]
             continue
         found.append(StatedWaiver(gate=waiver.gate, by=waiver.by, why=waiver.why, until=until))
     return tuple(sorted(found, key=lambda waiver: (waiver.gate, waiver.until, waiver.by)))
-
-
-def _unknown(
-    noun: str, name: str, installed: Iterable[str], path: Path, reading: Reading, *, key: bool = False
-) -> None:
-    known = sorted(installed)
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else ""
-    reading.note(path, f"no {noun} called '{name[:60]}'; installed: {', '.join(known) or 'none'}", hint, key=key)
 
 
 def _inside(text: str, path: Path, reading: Reading, *, must_exist: bool = True) -> FilePath | None:
@@ -261,7 +231,7 @@ def _use(shape: ManifestShape, reading: Reading) -> str:
     else:
         runtime = _PROTOTYPES[suffix]
         if runtime and runtime not in reading.catalogue.runtimes:
-            _unknown("runtime", runtime, reading.catalogue.runtimes, ("use",), reading)
+            reading.unknown("runtime", runtime, reading.catalogue.runtimes, ("use",))
         _inside(shape.use, ("use",), reading)
     return shape.use
 
@@ -275,7 +245,7 @@ def _baseline(shape: ManifestShape, waived: set[str], reading: Reading) -> str:
     if FilePath(shape.baseline).suffix != ".sql":
         reading.note(("baseline",), f"'{shape.baseline[:120]}' is not a SQL file", "such as baseline: baseline.sql")
     elif "sql" not in reading.catalogue.runtimes:
-        _unknown("runtime", "sql", reading.catalogue.runtimes, ("baseline",), reading)
+        reading.unknown("runtime", "sql", reading.catalogue.runtimes, ("baseline",))
     _inside(shape.baseline, ("baseline",), reading)
     return shape.baseline
 
@@ -356,7 +326,7 @@ def _goals(shape: ManifestShape, names: set[str], reading: Reading) -> tuple[Goa
             reading.note(("goals", name), f"goal {name} is measured by no gate and no objective", hint)
         for place, measure in enumerate(goal.measured_by):
             if measure not in names:
-                _unknown("gate or objective", measure, names, ("goals", name, "measured_by", place), reading)
+                reading.unknown("gate or objective", measure, names, ("goals", name, "measured_by", place))
     return tuple(
         Goal(id=name, text=goal.text, measured_by=tuple(sorted(set(goal.measured_by))))
         for name, goal in sorted(shape.goals.items())

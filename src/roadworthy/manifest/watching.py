@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from roadworthy.domain.condition import Condition
 from roadworthy.domain.failure_plan import ActionKind, FailurePlan, Rule
@@ -17,11 +16,9 @@ from roadworthy.domain.system import OnViolation, ServePlan, WatchPlan
 from roadworthy.manifest import conditions, defaults_v1
 from roadworthy.manifest.conditions import ConditionError
 from roadworthy.manifest.marked_yaml import Path
+from roadworthy.manifest.reading import Reading, nearest
 from roadworthy.manifest.shape import FailureShape, ManifestShape, RuleShape, ServeShape
 from roadworthy.manifest.units import spell_number
-
-if TYPE_CHECKING:
-    from roadworthy.manifest.resolve import Reading
 
 OPERATIONS: Final = frozenset({"errors", "latency", "violations", "traffic", "freshness"})
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
@@ -109,9 +106,8 @@ def _check(condition: Condition, path: Path, interface: Interface | None, readin
     if condition.monitor == "freshness":
         wanted = {field.name for field in interface.inputs if field.role is FieldRole.AGE}
     if condition.argument and condition.argument not in wanted:
-        near = get_close_matches(condition.argument, sorted(wanted), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else ""
-        reading.note(path, f"{condition.signal}: the interface has no such field to watch", hint)
+        message = f"{condition.signal}: the interface has no such field to watch"
+        reading.note(path, message, nearest(condition.argument, wanted))
 
 
 def failure_plan(
@@ -156,8 +152,7 @@ def _objective(
     try:
         condition = conditions.parse(rule.when, reading.catalogue.monitors)
     except ConditionError as error:
-        near = get_close_matches(rule.when, sorted(names), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else error.hint
+        hint = nearest(rule.when, names) or error.hint
         message = f"'{rule.when[:80]}' is neither an objective ({', '.join(sorted(names))}) nor a condition: {error}"
         reading.note(path, message, hint)
         return rule.when, watch
@@ -175,10 +170,7 @@ def _actions(rule: RuleShape, place: int, reading: Reading) -> tuple[ActionKind,
     for position, name in enumerate(rule.do):
         path = (*_rule_path(place, reading), "do", position)
         if name not in reading.catalogue.actions or name not in set(ActionKind):
-            known = sorted(reading.catalogue.actions)
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else ""
-            reading.note(path, f"no action called '{name[:60]}'; installed: {', '.join(known) or 'none'}", hint)
+            reading.unknown("action", name, reading.catalogue.actions, path)
         elif ActionKind(name) in found:
             reading.note(path, f"the action '{name}' is given twice")
         else:
