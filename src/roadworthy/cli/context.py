@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roadworthy.domain.moment import Micros, parse_iso
-from roadworthy.domain.principal import Actor, Assurance
-from roadworthy.errors import InputError, NotFoundError
+from roadworthy.domain.principal import Actor, Assurance, Scope
+from roadworthy.errors import InputError, NotFoundError, NotPermitted
 from roadworthy.settings import Settings, from_environment
 
 if TYPE_CHECKING:
@@ -46,9 +46,25 @@ def settings() -> Settings:
     return replace(found, home=(given.home or found.home), actor=given.actor or found.actor)
 
 
-def actor() -> Actor:
-    """Return who acts on this command line: a name that is asserted, not proven."""
-    return Actor(principal=settings().actor, assurance=Assurance.ASSERTED)
+def actor(scope: Scope = Scope.OPERATE) -> Actor:
+    """Return who acts on this command line: proven by ROADWORTHY_KEY if it carries the scope, else asserted by name.
+
+    Raises:
+        NotPermitted: the key is for approving and does not prove who sends it.
+    """
+    found = settings()
+    asserted = Actor(principal=found.actor, assurance=Assurance.ASSERTED)
+    if not found.key:
+        return asserted
+    from roadworthy.lifecycle.keys import authenticate
+
+    try:
+        return authenticate(plane(), found.key, scope)
+    except NotPermitted:
+        # A key for predictions in the environment says nothing about who operates here.
+        if scope is Scope.APPROVE:
+            raise
+        return asserted
 
 
 def folder() -> Path:
@@ -81,14 +97,14 @@ def manifest() -> System:
         NotFoundError: there is none here.
     """
     from roadworthy.manifest import load
-    from roadworthy.manifest.catalogue import installed
+    from roadworthy.wiring import catalogue
 
     path = folder() / MANIFEST
     if not path.is_file():
         raise NotFoundError(
             f"there is no {MANIFEST} in {Path.cwd()} or above it", hint="roadworthy init --from train.py"
         )
-    return load(path, installed())
+    return load(path, catalogue())
 
 
 def system_name(given: str = "") -> str:

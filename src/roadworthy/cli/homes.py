@@ -12,7 +12,7 @@ from roadworthy.cli.app import HOME, app
 from roadworthy.cli.reply import Reply, after, lines, table
 from roadworthy.domain.digest import short
 from roadworthy.domain.moment import DAY, iso
-from roadworthy.domain.principal import Scope
+from roadworthy.domain.principal import Key, Scope
 from roadworthy.errors import StoreError
 
 keys = App(name="keys", help="Make, list and revoke the keys that callers send.", group=HOME)
@@ -155,7 +155,7 @@ def upgrade() -> Reply:
     return Reply(data={"before": before, "after": now}, show=lines(said))
 
 
-def _until(expires_at: int | None, revoked: bool) -> str:
-    if revoked:
+def _until(key: Key) -> str:
+    if key.revoked:
         return "revoked"
-    return iso(expires_at) if expires_at else "no end"
+    return iso(key.expires_at) if key.expires_at else "no end"

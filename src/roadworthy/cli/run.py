@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
+from roadworthy.cli.context import Common, common
 from roadworthy.cli.reply import Reply, console, warn
 from roadworthy.errors import InputError, ManifestError, RefusedError, RoadworthyError
 
@@ -23,8 +25,8 @@ def run(tokens: Sequence[str]) -> int:
     from roadworthy.cli.app import app
 
     as_json = "--json" in tokens
-    words = [token for token in tokens if token != "--json"]
     try:
+        words = _take_common([word for word in tokens if word != "--json"])
         reply = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _complain({"code": "RW001", "message": str(error), "hint": "roadworthy --help"}, ERROR, as_json=as_json)
@@ -39,6 +41,25 @@ def run(tokens: Sequence[str]) -> int:
         _show(reply, as_json=as_json)
         return reply.exit_code
     return DONE
+
+
+def _take_common(words: Sequence[str]) -> list[str]:
+    """Take the options out that every command has, wherever they stand."""
+    left: list[str] = []
+    taken: dict[str, str] = {}
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        name, equals, value = word.partition("=")
+        if name not in ("--home", "--as"):
+            left.append(word)
+            continue
+        if not equals and not queue:
+            raise InputError(f"{name} needs a value", hint="--home FOLDER, --as NAME")
+        taken[name] = value if equals else queue.pop(0)
+    home = taken.get("--home")
+    common.set(Common(home=Path(home) if home else None, actor=taken.get("--as", "")))
+    return left
 
 
 def describe(error: RoadworthyError) -> dict[str, object]:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from roadworthy.cli import context
 from roadworthy.cli.app import TRAFFIC, app
 from roadworthy.cli.reply import Reply, lines
+from roadworthy.settings import Settings
 
 System = Annotated[str, Parameter(help="the system; default: the project's in this folder")]
 Reason = Annotated[str, Parameter(help="why; it is kept in the ledger")]
@@ -77,11 +78,7 @@ def promote(
 
 @app.command(group=TRAFFIC)
 def rollback(*, to: str = "", system: System = "", reason: Reason = "", environment: Environment = "live") -> Reply:
-    """Make an earlier release champion again, or abort the rollout under way. Works while control is dead.
-
-    Args:
-        to: the release to go back to (default: the last good one).
-    """
+    """Make an earlier release champion again, or abort the rollout under way. Works while control is dead."""
     from roadworthy.lifecycle.roll_back import roll_back as verb
     from roadworthy.wiring import prove_loads
 
@@ -113,9 +110,7 @@ def pause(
     name = context.system_name(system)
     if rollout:
         held = pause_rollout(context.plane(), name, actor=context.actor(), reason=reason, environment=environment)
-        return Reply(
-            data=held, show=lines(f"{name}: the rollout is on hold; roadworthy resume --rollout lets it go on")
-        )
+        return Reply(data=held, show=lines(f"{name}: the rollout is on hold; next: roadworthy resume --rollout"))
     verb(context.plane(), name, actor=context.actor(), reason=reason)
     shown = lines(f"{name}: automation is paused; it pages, and does nothing else, until: roadworthy resume")
     return Reply(data={"system": name, "paused": True}, show=shown)
@@ -161,7 +156,7 @@ def start(*, system: System = "", reason: Reason = "", environment: Environment 
     return Reply(data=route, show=lines(f"{name} answers again"))
 
 
-def _ports(port: int | None, control_port: int | None, workers: int | None) -> context.Settings:
+def _ports(port: int | None, control_port: int | None, workers: int | None) -> Settings:
     from dataclasses import replace
 
     found = context.settings()

@@ -1,0 +1,251 @@
+"""Commands from prototype to release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+
+from roadworthy.cli import context
+from roadworthy.cli.app import PROJECT, app
+from roadworthy.cli.reply import Reply, after, lines, table
+from roadworthy.cli.traffic import Reason, System
+from roadworthy.domain.digest import short
+from roadworthy.domain.moment import iso
+from roadworthy.domain.principal import Scope
+
+_STATE_STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "waived": "magenta"}
+
+
+@app.command(group=PROJECT)
+def init(
+    *,
+    source: Annotated[Path, Parameter(name="--from", help="model.skops, model.onnx, or train.py with train(rows)")],
+    data: Annotated[Path | None, Parameter(help="the table it was trained on: Parquet or CSV")] = None,
+    owner: Annotated[str, Parameter(help="who answers for it: an address")] = "",
+    target: Annotated[str, Parameter(help="the column to predict; default: inferred, and said")] = "",
+    name: Annotated[str, Parameter(help="the system's name; default: the folder's")] = "",
+) -> Reply:
+    """Make a project around a prototype: manifest, interface, baseline, first test, home and key."""
+    from roadworthy.lifecycle.init import init as verb
+
+    made = verb(source, data, owner, target=target or None, folder=Path.cwd(), name=name or None)
+    return Reply(data=made.to_doc(), show=lines(*made.lines))
+
+
+@app.command(group=PROJECT)
+def plan(*, everything: Annotated[bool, Parameter(name="--all", negative="")] = False) -> Reply:
+    """Say what applying the manifest would do, and every default in force. Changes nothing, on any branch.
+
+    Args:
+        everything: print the whole resolved manifest too.
+    """
+    from roadworthy.lifecycle.plan import plan as verb
+
+    found = verb(context.plane(), context.manifest())
+    news = "new" if found.is_new else "changed" if found.changes else "unchanged"
+    head = [f"{found.system}: {news} (policy {short(found.policy)}, content {short(found.content)})"]
+    if found.needs_candidate:
+        head.append("the content differs from what is in force: a new candidate will be built")
+    changes = [] if found.is_new else [(one.key, one.before, one.after, one.effect) for one in found.changes]
+    shows = [lines(*head), table(("key", "in force", "will be", "takes effect"), changes, "no key changes")]
+    rules: list[str] = ["", "failure plan:"]
+    for rule in found.rules:
+        rules.append(f"  {rule.sentence}")
+        rules += [f"    {bound.sentence}" for bound in rule.bounds]
+    shows.append(lines(*rules))
+    for title, texts in (("under way", found.under_way), ("warning", found.warnings), ("refused", found.refused)):
+        shows.append(lines(*(f"{title}: {text}" for text in texts)))
+    if everything or found.is_new:
+        shows.append(_in_force(found.in_force))
+    return Reply(data=found, show=after(*shows), exit_code=2 if found.refused else 0)
+
+
+@app.command(group=PROJECT)
+def apply(*, reason: Reason = "") -> Reply:
+    """Put the manifest's policy in force. `owner` and `failure` act at once."""
+    from roadworthy.lifecycle.apply import apply as verb
+
+    done = verb(context.plane(), context.manifest(), actor=context.actor(), reason=reason)
+    said = f"{done.system}: policy {short(done.policy)} is in force"
+    return Reply(data=done, show=lines(said if done.changed else f"{said} already"))
+
+
+@app.command(group=PROJECT)
+def build() -> Reply:
+    """Build the candidate and its baseline, or find those that the same recipe built before."""
+    from roadworthy.lifecycle.build import build as verb
+
+    done = verb(context.folder(), context.manifest(), context.plane(), context.actor())
+    how = "built before from the same recipe" if done.reused else f"built in {done.run.seconds:.1f} s"
+    figures = [(name, f"{value:.4f}") for name, value in sorted(done.run.metrics.items())]
+    data = {"candidate": done.candidate.id, "reused": done.reused, "run": done.run}
+    shown = after(
+        lines(f"candidate {short(done.candidate.id)}: {how}; served as {done.candidate.runtime}"),
+        lines(*(f"note: {note}" for note in done.run.notes)),
+        table(("metric", "hold-out"), figures, "no metrics"),
+    )
+    return Reply(data=data, show=shown)
+
+
+@app.command(group=PROJECT)
+def check() -> Reply:
+    """Build the candidate and judge it by every gate; release nothing."""
+    from roadworthy.lifecycle.check import check as verb
+    from roadworthy.wiring import trial_for
+
+    plane = context.plane()
+    done = verb(plane, context.folder(), context.manifest(), actor=context.actor(), trial_for=trial_for)
+    return Reply(data=done, show=after(_verdicts(done.verdicts), lines(done.sentence)), exit_code=done.exit_code)
+
+
+@app.command(group=PROJECT)
+def release(*, reason: Reason = "") -> Reply:
+    """Build, judge by every gate, admit, and start the rollout; or refuse, naming every gate that failed."""
+    from roadworthy.lifecycle.release import release as verb
+    from roadworthy.wiring import trial_for
+
+    def tell(text: str) -> None:
+        import sys
+
+        sys.stderr.write(f"{text}\n")
+
+    done = verb(
+        context.plane(),
+        context.folder(),
+        context.manifest(),
+        actor=context.actor(),
+        reason=reason,
+        trial_for=trial_for,
+        progress=tell,
+    )
+    return Reply(data=done, show=after(_verdicts(done.verdicts), lines(done.sentence)))
+
+
+@app.command(group=PROJECT)
+def approve(candidate: str = "candidate", *, system: System = "", reason: Reason = "") -> Reply:
+    """Record your yes to one candidate. Above tier low, prove who you are with ROADWORTHY_KEY.
+
+    Args:
+        candidate: its digest, its first six digits, or `candidate` for the newest.
+    """
+    from roadworthy.lifecycle.approve import approve as verb
+
+    name = context.system_name(system)
+    done = verb(context.plane(), name, candidate, actor=context.actor(Scope.APPROVE), reason=reason)
+    return Reply(
+        data=done, show=lines(f"{short(done.candidate)} of {name} is approved by {done.by} ({done.assurance})")
+    )
+
+
+@app.command(group=PROJECT)
+def waive(gate: str, *, why: str, until: str, system: System = "") -> Reply:
+    """Record a named exception to one gate until a date.
+
+    Args:
+        gate: the gate.
+        why: the reason that stands in the ledger and on the release's page.
+        until: the day it ends, like 2026-12-31.
+    """
+    from roadworthy.lifecycle.approve import waive as verb
+
+    name = context.system_name(system)
+    done = verb(context.plane(), name, gate, actor=context.actor(Scope.APPROVE), why=why, until=context.moment(until))
+    return Reply(data=done, show=lines(f"{gate} of {name} is waived by {done.by} until {iso(done.until)}: {done.why}"))
+
+
+@app.command(group=PROJECT)
+def runs(*, system: System = "", compare: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()) -> Reply:
+    """List builds with their parameters and metrics; compare some of them.
+
+    Args:
+        compare: two or more run ids; prints where they differ.
+    """
+    from roadworthy.lifecycle.runs import compare as compare_runs
+    from roadworthy.lifecycle.runs import runs as verb
+
+    plane, name = context.plane(), context.system_name(system)
+    if compare:
+        differences = compare_runs(plane, name, compare)
+        rows = [(one.key, *one.values) for one in differences]
+        return Reply(data=differences, show=table(("what", *compare), rows, "they do not differ"))
+    found = verb(plane, name)
+    rows = [
+        (
+            one.id,
+            iso(one.started_at),
+            short(one.candidate),
+            f"{one.seconds:.1f} s",
+            one.commit[:8],
+            _figures(one.metrics),
+        )
+        for one in found
+    ]
+    return Reply(
+        data=found, show=table(("run", "started", "candidate", "took", "commit", "metrics"), rows, "no runs yet")
+    )
+
+
+@app.command(group=PROJECT)
+def reproduce(release_name: Annotated[str, Parameter(name="release")], *, system: System = "") -> Reply:
+    """Rebuild a release from its commit in a clean folder and compare.
+
+    Args:
+        release_name: `flights@v2`, `v2` or a digest.
+    """
+    from roadworthy.lifecycle.reproduce import reproduce as verb
+
+    done = verb(
+        context.plane(), context.folder(), release_name, system=context.system_name(system), actor=context.actor()
+    )
+    return Reply(data=done, show=lines(*done.lines), exit_code=0 if done.holds else 2)
+
+
+@app.command(group=PROJECT)
+def schema() -> Reply:
+    """Print the JSON Schema of the manifest, for editors."""
+    import msgspec
+
+    from roadworthy.manifest import json_schema
+
+    document = json_schema()
+
+    def show(out: Console) -> None:
+        out.print(escape(msgspec.json.format(msgspec.json.encode(document), indent=2).decode()))
+
+    return Reply(data=document, show=show)
+
+
+def _verdicts(verdicts: Any) -> Any:
+    def show(out: Console) -> None:
+        for verdict in verdicts:
+            style = _STATE_STYLE.get(str(verdict.state), "")
+            out.print(f"  [{style}]{verdict.state:<12}[/] {verdict.gate:<9} {escape(verdict.reason)}")
+
+    return show
+
+
+def _in_force(document: Any) -> Any:
+    def show(out: Console) -> None:
+        out.print("\nin force (every default):")
+        for key, value in _flat(document):
+            out.print(f"  {key} = {escape(str(value))}")
+
+    return show
+
+
+def _flat(document: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in document.items():
+        if isinstance(value, dict) and value:
+            found += _flat(value, f"{prefix}{key}.")
+        else:
+            found.append((f"{prefix}{key}", value))
+    return found
+
+
+def _figures(metrics: Any) -> str:
+    return " ".join(f"{name}={value:.3f}" for name, value in sorted(metrics.items()))
