@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
-from roadworthy.errors import InputError
+from roadworthy.errors import InputError, StoreError
 from roadworthy.stores.atomic import plain_errors, sync_folder
 from roadworthy.stores.codec import from_doc, from_json, to_json
 from roadworthy.stores.crash_points import crash_point
@@ -204,7 +204,10 @@ def _copy(content: IO[bytes], target: Path) -> str:
 def _checked(archive: Path, target: Path, text: bytes | None, seen: Mapping[str, tuple[str, int]]) -> Manifest:
     if text is None:
         raise InputError(f"{archive} is cut off: it has no manifest", hint="use another copy of it")
-    manifest = from_doc(Manifest, from_json(text))
+    try:
+        manifest = from_doc(Manifest, from_json(text))
+    except (ValueError, StoreError) as problem:
+        raise InputError(f"{archive} is no backup: its manifest cannot be read", hint="use another copy") from problem
     if manifest.format > FORMAT:
         raise InputError(f"{archive} was written by a newer version", hint="install the version that wrote it")
     expected = {name: (entry.sha256, entry.size) for name, entry in manifest.files.items()}
