@@ -19,7 +19,7 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": "2",
     "memory_limit": "1GB",
 }
-_CHUNK_ROWS: Final = 20_000
+_CHUNK_ROWS: Final = 4_096
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import duckdb
 
 from roadworthy.domain.moment import DAY, HOUR, Micros, iso
+from roadworthy.errors import StoreError
 from roadworthy.stores.atomic import plain_errors, sync_folder
 from roadworthy.stores.crash_points import crash_point
 from roadworthy.stores.records.books import is_settled
@@ -74,12 +75,21 @@ class Compactor:
         with self._alone() as is_alone:
             if not is_alone:
                 return 0
-            with plain_errors("compact the record log"):
-                self._sweep()
-                frames = self._move_all()
-                self._merge_all()
-                self._delete_read()
-                return frames
+            try:
+                with plain_errors("compact the record log"):
+                    return self._compact()
+            except duckdb.Error as problem:
+                why = str(problem).partition("\n")[0]
+                raise StoreError(
+                    f"cannot compact the record log: {why}", hint="free some space; nothing was lost, it is tried again"
+                ) from problem
+
+    def _compact(self) -> int:
+        self._sweep()
+        frames = self._move_all()
+        self._merge_all()
+        self._delete_read()
+        return frames
 
     def drop_before(self, moment: Micros) -> int:
         """Delete files whose every row is of an hour before a time; return how many rows went."""
