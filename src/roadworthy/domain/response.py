@@ -117,7 +117,8 @@ def _wanted(plan: FailurePlan, breach: Breach, seen: Situation) -> Iterator[Inte
 def _rollback(plan: FailurePlan, breach: Breach, seen: Situation) -> Iterator[Intent]:
     """Go back to a good release, or fall back and page, saying why going back is not possible."""
     role = role_of(seen.route, breach.release)
-    if seen.route.stopped or role not in _ANSWERING:
+    if seen.route.stopped or role not in _ANSWERING or _key(breach, seen, ActionKind.ROLLBACK) in seen.taken:
+        # Its own rollback starts the cool-down: a process that reads the route late must not fall back for it.
         return
     refusal, target = "", rollback_target(breach.objective, breach.release, seen)
     if role is Role.FALLBACK:
@@ -164,9 +165,13 @@ def _may_answer(name: Digest, objective: str, broken: Digest, seen: Situation) -
     )
 
 
+def _key(breach: Breach, seen: Situation, action: ActionKind) -> str:
+    return intent_key(seen.system, seen.environment, breach.objective, breach.release, action, breach.incident)
+
+
 def _intent(breach: Breach, seen: Situation, action: ActionKind, reason: str, target: Digest = "") -> Intent:
     return Intent(
-        key=intent_key(seen.system, seen.environment, breach.objective, breach.release, action, breach.incident),
+        key=_key(breach, seen, action),
         system=seen.system,
         environment=seen.environment,
         action=action,

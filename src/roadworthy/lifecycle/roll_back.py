@@ -79,7 +79,7 @@ def _attempt(
             f"{present.name_of(known, route.champion)} has all traffic"
         )
     else:
-        target = _target(plane, system, route, known, to, prove)
+        target = _target(system, route, known, to, prove)
         after, left = _onto(plane, system, route, target, known), route.champion
         sentence = f"{target.name} has all traffic again; {present.name_of(known, left)} has none"
     plane.ledger.commit([*decisions, route_changed(after, actor, why, expected=route_seq)])
@@ -88,9 +88,7 @@ def _attempt(
     return RolledBack(route=after, left=left, sentence=sentence)
 
 
-def _target(
-    plane: Plane, system: str, route: Route, known: dict[Digest, Release], to: str, prove: ProveLoads | None
-) -> Release:
+def _target(system: str, route: Route, known: dict[Digest, Release], to: str, prove: ProveLoads | None) -> Release:
     if to:
         target = present.find_release(known, to, system)
     else:

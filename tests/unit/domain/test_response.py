@@ -67,6 +67,12 @@ def test_what_was_taken_is_not_asked_for_again() -> None:
     assert respond(PLAN, [breach()], seen(taken={intent.key for intent in first})) == ()
 
 
+def test_its_own_rollback_is_no_reason_to_fall_back() -> None:
+    """A process that sees the route before the rollback and the action after it asks for nothing."""
+    taken = {intent.key for intent in respond(PLAN, [breach()], seen())}
+    assert respond(PLAN, [breach()], seen(taken=taken, last_rollback=NOW)) == ()
+
+
 def test_no_rollback_to_a_release_withdrawn_for_the_same_cause() -> None:
     """A release that was rolled back for this objective is skipped; the next one is taken."""
     intents = respond(PLAN, [breach()], seen(withdrawn={GOOD: ("quality",)}))

@@ -1,0 +1,208 @@
+"""Pages: intent → attempt → done. A page is retried until it arrived, always under the same key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from roadworthy.actions.pagers import is_address, pager_for
+from roadworthy.domain.failure_plan import Intent
+from roadworthy.domain.incident import ActionTaken, Incident, took
+from roadworthy.domain.ledger import Decide, Noun
+from roadworthy.domain.moment import DAY, MINUTE, SECOND, Micros, iso
+from roadworthy.domain.principal import AUTOMATION
+from roadworthy.domain.system import Policy
+from roadworthy.errors import RoadworthyError
+from roadworthy.lifecycle import present
+from roadworthy.ports.deliveries import Delivery, DeliveryState
+from roadworthy.ports.pager import Page
+from roadworthy.ports.plane import Plane
+from roadworthy.stores.codec import from_doc, to_doc
+
+FIRST_RETRY: Final = 2 * SECOND
+LAST_RETRY: Final = 5 * MINUTE
+GIVE_UP_AFTER: Final = DAY
+_ATTEMPT_LASTS: Final = 30 * SECOND
+
+Send = Callable[[str, Page], None]
+"""Delivers a page to an address, or raises a RoadworthyError."""
+
+
+def sender(plane: Plane) -> Send:
+    """Return what sends pages for real: files inside the home, webhooks."""
+
+    def send(address: str, page: Page) -> None:
+        pager_for(address, plane.home.root).send(page)
+
+    return send
+
+
+def intend_page(
+    plane: Plane,
+    policy: Policy,
+    intent: Intent,
+    incident: Incident,
+    *,
+    wall: Micros,
+    fence: int | None,
+    url: str = "",
+) -> bool:
+    """Note that a person must be told; `deliver` does it. Asking again for the same intent changes nothing.
+
+    Where the owner left, the backup is told too. Returns False when no address can be paged; that is a failed action.
+    """
+    owner_is_here = present.principal(plane, policy.owner.principal).active
+    to = policy.owner.principal if owner_is_here else policy.owner.backup or policy.owner.backup_contact
+    page = Page(
+        key=intent.key,
+        to=to,
+        title=incident.title,
+        body=_body(incident, intent, policy),
+        severity=incident.severity.value,
+        system=intent.system,
+        incident=incident.id,
+        at=plane.clock.now(),
+        url=url and f"{url}/incidents/{incident.id}",
+    )
+    addresses = addresses_of(policy, owner_is_here=owner_is_here)
+    for address in addresses:
+        plane.deliveries.intend(
+            Delivery(
+                key=f"{intent.key}>{address}",
+                kind="page",
+                system=intent.system,
+                document={"address": address, "intent": intent.key, "page": to_doc(page)},
+                intended_at=wall,
+                due_at=wall,
+            )
+        )
+    state = "attempting" if addresses else "failed"
+    detail = "" if addresses else "the policy names no address that can be paged"
+    action = action_document(intent, state, plane.clock.now(), detail)
+    kind = "attempted" if addresses else "failed"
+    plane.ledger.commit([action_changed(action, kind, intent.reason, key=intent.key)], fence=fence)
+    return bool(addresses)
+
+
+def addresses_of(policy: Policy, *, owner_is_here: bool) -> tuple[str, ...]:
+    """Return where pages go: the pager's addresses, else the owner's; the backup's too once the owner left."""
+    named = [*policy.failure.pager]
+    if not owner_is_here:
+        named.append(policy.owner.backup_contact)
+    elif not named:
+        named.append(policy.owner.contact)
+    return tuple(dict.fromkeys(address for address in named if is_address(address)))
+
+
+def deliver(plane: Plane, send: Send, wall: Micros) -> int:
+    """Try everything that is due; return how many arrived. Control calls this beside its loop, since it may wait.
+
+    Retries back off from 2 s to 5 min and end after a day, which the incident then shows as a failed action.
+    """
+    arrived = 0
+    for delivery in plane.deliveries.due(wall):
+        attempt = plane.deliveries.attempt(delivery.key, wall + _ATTEMPT_LASTS)
+        try:
+            send(str(delivery.document["address"]), from_doc(Page, delivery.document["page"]))
+        except RoadworthyError as error:
+            given_up = wall - delivery.intended_at >= GIVE_UP_AFTER
+            retry_at = None if given_up else wall + backoff(attempt)
+            plane.deliveries.failed(delivery.key, wall, error.message, retry_at)
+            if given_up:
+                _finish(plane, delivery.document, "failed", error.message)
+            continue
+        plane.deliveries.done(delivery.key, wall)
+        _finish(plane, delivery.document, "done", f"attempt {attempt}")
+        arrived += 1
+    return arrived
+
+
+def backoff(attempt: int) -> Micros:
+    """Return how long to wait after the n-th failed attempt."""
+    return min(LAST_RETRY, FIRST_RETRY << min(attempt - 1, 16))
+
+
+def undelivered(plane: Plane, system: str) -> tuple[Delivery, ...]:
+    """Return what could not be delivered yet although it was tried; a pager that cannot be reached shows here."""
+    open_states = (DeliveryState.INTENDED, DeliveryState.ATTEMPTED)
+    return tuple(one for one in plane.deliveries.of(system) if one.state in open_states and one.attempts > 0)
+
+
+def action_document(intent: Intent, state: str, now: Micros, detail: str = "") -> dict[str, Any]:
+    """Write what became of an intent: `attempting`, `done`, `refused` or `failed`."""
+    return {**to_doc(intent), "state": state, "at": now, "detail_text": detail}
+
+
+def action_changed(document: Mapping[str, Any], kind: str, reason: str, *, key: str) -> Decide:
+    """Write an action's new state; `key` makes it happen once."""
+    return Decide(
+        kind=f"action.{kind}",
+        system=str(document["system"]),
+        environment=str(document["environment"]),
+        noun=Noun.ACTION,
+        subject=str(document["key"]),
+        after=document,
+        actor=AUTOMATION,
+        reason=reason,
+        key=key,
+    )
+
+
+def incident_of(handle: str, plane: Plane) -> str:
+    """Return the incident of an episode's handle (`flights-3.2` is the second episode of `flights-3`)."""
+    known = plane.ledger.state(Noun.INCIDENT, handle)
+    return handle if known is not None else handle.rpartition(".")[0]
+
+
+def _finish(plane: Plane, document: Mapping[str, Any], state: str, detail: str) -> None:
+    """Close the action once one address has it; the first word counts, and a later arrival mends a failure."""
+    key = str(document["intent"])
+
+    def attempt() -> None:
+        action = plane.ledger.state(Noun.ACTION, key)
+        if action is None or action["state"] == "done":
+            return
+        now = plane.clock.now()
+        address = str(document["address"])
+        incident_id = incident_of(str(action["incident"]), plane)
+        expected = plane.ledger.seq_of(Noun.INCIDENT, incident_id)
+        stored = plane.ledger.state(Noun.INCIDENT, incident_id)
+        after = {**action, "state": state, "at": now, "detail_text": f"{address}: {detail}"}
+        decisions = [action_changed(after, state, str(after["detail_text"]), key=f"{key}#{state}")]
+        if stored is not None:
+            taken = ActionTaken(action="page", at=now, outcome=state, detail=address)
+            updated = took(from_doc(Incident, stored), taken)
+            decisions.append(incident_updated(updated, str(after["detail_text"]), expected, key=f"{key}#{state}#told"))
+        plane.ledger.commit(decisions)
+
+    present.settle(attempt)
+
+
+def incident_updated(incident: Incident, reason: str, expected: int | None, *, key: str = "") -> Decide:
+    """Write an incident's new state by automation."""
+    return Decide(
+        kind="incident.updated",
+        system=incident.system,
+        environment=incident.environment,
+        noun=Noun.INCIDENT,
+        subject=incident.id,
+        after=to_doc(incident),
+        actor=AUTOMATION,
+        reason=reason,
+        expected=expected,
+        key=key,
+    )
+
+
+def _body(incident: Incident, intent: Intent, policy: Policy) -> str:
+    lines = [
+        f"{incident.title}.",
+        f"Since {iso(incident.opened_at)}; owner {incident.owner}; severity {incident.severity.value}.",
+        f"Why: {intent.reason}.",
+    ]
+    lines += [f"Done: {one.action}, {one.outcome}. {one.detail}".rstrip() for one in incident.actions]
+    lines += [f"Changed before: {one.what} by {one.actor} at {iso(one.at)}." for one in incident.changed_before[:3]]
+    if policy.failure.runbook:
+        lines.append(f"Runbook: {policy.failure.runbook}")
+    lines.append(f"Next: roadworthy incident {incident.id}, then roadworthy incident ack {incident.id}")
+    return "\n".join(lines)
