@@ -34,7 +34,7 @@ class Joiner:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._recent: OrderedDict[str, Record] = OrderedDict()
-        self._shadows: defaultdict[str, list[Record]] = defaultdict(list)
+        self._shadows: defaultdict[str, dict[str, Record]] = defaultdict(dict)
         self._by_entity: dict[tuple[str, str, str, Micros], str] = {}
         self._newest: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
         self._waiting: list[Outcome] = []
@@ -49,7 +49,7 @@ class Joiner:
         """Keep answers so that their outcomes join without a look-up."""
         for record in records:
             if record.flags & Flag.SHADOW:
-                self._shadows[record.shadow_of].append(record)
+                self._shadows[record.shadow_of][record.id] = record
                 continue
             self._recent[record.id] = record
             if record.entity:
@@ -73,7 +73,7 @@ class Joiner:
                 continue
             fresh, replaced = self._supersedes(outcome, record)
             if fresh:
-                joined.append(Joined(outcome, record, tuple(self._shadows.get(record.id, ())), replaced))
+                joined.append(Joined(outcome, record, tuple(self._shadows.get(record.id, {}).values()), replaced))
         self._waiting = self._waiting[-MOST_WAITING:]
         return joined
 

@@ -100,6 +100,7 @@ class Observer:
             self._start_over()
             raise
         self._buckets.saved()
+        self._plane.records.mark_read(frames.cursor)
         return len(frames.records) + len(frames.outcomes)
 
     def progress(self, rollout: Rollout) -> Progress:

@@ -69,6 +69,10 @@ class Records(Protocol):
         """Return records answered in [start, end), oldest first."""
         ...
 
+    def mark_read(self, cursor: str) -> None:
+        """Say that what lies before the cursor is folded and saved, so that its segments may be deleted."""
+        ...
+
     def losses(self) -> Losses:
         """Return the books."""
         ...
