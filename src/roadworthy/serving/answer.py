@@ -7,7 +7,7 @@ import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from roadworthy.domain.digest import Digest
 from roadworthy.domain.moment import Micros
@@ -15,6 +15,7 @@ from roadworthy.domain.record import Flag, Record, StepTaken
 from roadworthy.domain.route import bucket, choose
 from roadworthy.ports.clock import Clock
 from roadworthy.ports.records import RecordLog
+from roadworthy.runtimes.columns import gather, spread
 from roadworthy.serving.batcher import DeadlineMissed
 from roadworthy.serving.compiled import Call, Row
 from roadworthy.serving.faults import MODEL_RAISES, MODEL_SLOW, Fault, InjectedFault
@@ -62,6 +63,10 @@ class Reply:
     recorded: bool
 
 
+Part: TypeAlias = tuple[Attempt, list[str], list[int] | None]
+"""An attempt, the ids of its records, and where its rows stand in the request (None: all of them, in order)."""
+
+
 class Answerer:
     """Joins the parts of the request path. `new_id` makes record ids; `secret` keys the subject digests."""
 
@@ -88,7 +93,7 @@ class Answerer:
             whole = Attempt(call.rows, place.only_arm.id, place.only_role)
             await self._try(place, whole)
             return self._finish(place, intake, call, [(whole, ids, None)])
-        parts = [
+        parts: list[Part] = [
             (attempt, [ids[at] for at in places], places) for attempt, places in self._split(place, call.rows, ids)
         ]
         for attempt, _, _ in parts:
@@ -118,9 +123,10 @@ class Answerer:
                 attempt.answers = await ready.batcher.submit(attempt.rows, place.deadline_s)
                 attempt.release = ready
                 ready.breaker.note(ok=True, now=began)
-                return
             except Exception as error:  # noqa: BLE001 (whatever a model raises leads to the fallback)
                 self._note_failure(attempt, ready, error, began)
+            else:
+                return
             finally:
                 ready.in_flight -= 1
         await self._go_down(place, attempt)
@@ -152,9 +158,7 @@ class Answerer:
             return False
         ready.in_flight += 1
         try:
-            rows = (
-                attempt.rows if ready.interface_id == place.interface_id else self._recast(place, ready, attempt.rows)
-            )
+            rows = self._recast(place, ready, attempt.rows)
             drilled = self._drilled(place, attempt, ready)
             if drilled is not None:
                 await _suffer(drilled, place.deadline_s)
@@ -172,8 +176,8 @@ class Answerer:
 
     def _recast(self, place: Place, ready: Ready, rows: list[Row]) -> list[Row]:
         """Give rows to a release with another interface, by field name; it may refuse them."""
-        from roadworthy.runtimes.columns import gather, spread  # rows as JSON values again, then checked by its rules
-
+        if ready.interface_id == place.interface_id:
+            return rows
         fields = place.compiled.fields
         named = [dict(zip(place.compiled.names, row, strict=True)) for row in rows]
         texts = spread(gather(named, fields), fields)
@@ -213,7 +217,7 @@ class Answerer:
         place: Place,
         intake: Intake,
         call: Call,
-        parts: list[tuple[Attempt, list[str], list[int] | None]],
+        parts: list[Part],
     ) -> Reply:
         """Record every row, then tell the caller. A part without an answer makes the whole request a 503."""
         took_us = int((time.perf_counter() - intake.started) * 1e6)
@@ -295,8 +299,11 @@ class Answerer:
         entity = place.compiled.entity(row)
         if not entity:
             return "", ""
-        subject = hmac.digest(self._secret, entity.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
-        return ("" if place.compiled.entity_is_classified else entity), subject
+        return ("" if place.compiled.entity_is_classified else entity), self.subject_of(entity)
+
+    def subject_of(self, entity: str) -> str:
+        """Return the keyed digest of an entity: 32 hex digits that only this home can make."""
+        return hmac.digest(self._secret, entity.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
 
     def refuse(self, place: Place, intake: Intake, problem: Problem, flags: int = 0) -> tuple[str, bool]:
         """Record a request that got no prediction; return its id and whether it was recorded."""
@@ -329,7 +336,7 @@ class Answerer:
             return
         try:
             rows = [attempt.rows[at] for at in chosen]
-            cast = rows if shadow.interface_id == place.interface_id else self._recast(place, shadow, rows)
+            cast = self._recast(place, shadow, rows)
         except Problem:
             place.meter.count("shadows_dropped", n=len(chosen))
             return

@@ -58,7 +58,7 @@ class App:
             if problem.status == _UNAUTHENTICATED:
                 self.parts.count_stranger()
             respond(proto, problem.status, problem.headers, problem.v2_body() if _is_v2(path) else problem.body())
-        except Exception:
+        except Exception:  # noqa: BLE001 (the last door: nothing may leave it but an answer)
             _log.exception("a request to %s failed inside the server", path[:200])
             problem = Problem(500, "RW000", "the server failed on this request", hint="look into the worker's log")
             respond(proto, 500, (), problem.v2_body() if _is_v2(path) else problem.body())
@@ -160,7 +160,13 @@ class App:
             raise wrong_method("POST")
         place, intake = self.admit(scope.headers, Scope.OUTCOME, system, time.perf_counter())
         body = await read_body(proto, scope.headers, place.served.serve.max_body_bytes)
-        given = outcomes.read(body, place.served, intake.now, intake.key)
+        given = outcomes.read(
+            body,
+            place.served,
+            intake.now,
+            intake.key,
+            self.answerer.subject_of if place.compiled.entity_is_classified else None,
+        )
         for at, outcome in enumerate(given):
             if not self.parts.log.outcome(outcome):
                 message = f"the log took {at} of {len(given)} outcomes and then no more (is the disk full?)"

@@ -25,7 +25,8 @@ Row: TypeAlias = tuple[Value, ...]
 """One value a field, in the order of `interface.inputs`; timestamps are µs, missing values None."""
 
 MAX_ROWS: Final = 10_000
-_INT64: Final = {"ge": -(2**63), "le": 2**63 - 1}
+_SMALLEST: Final = -(2**63)
+_LARGEST: Final = 2**63 - 1
 _MINUTE_MS: Final = 60_000
 _as_row = msgspec.structs.astuple
 _DTYPES: Final[Mapping[FieldType, Any]] = {
@@ -109,8 +110,8 @@ class Compiled:
         for at in self._texts:
             for row in rows:
                 text = row[at]
-                if text.__class__ is str:
-                    count += text.count(":")  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue, reportUnknownVariableType]
+                if isinstance(text, str):
+                    count += text.count(":")
         return count
 
     def _filled(self, rows: list[Row]) -> tuple[int, list[Row]]:
@@ -203,24 +204,19 @@ def _wire_type(field: Field) -> Any:
     return kind | None if field.nullable else kind
 
 
-def _ranged(plain: Any, limits: Mapping[str, float]) -> Any:
-    return Annotated[plain, msgspec.Meta(**limits)] if limits else plain  # pyright: ignore[reportArgumentType]
-
-
-def _limits(field: Field) -> dict[str, float]:
-    named = (("ge", field.minimum), ("le", field.maximum))
-    return {rule: bound for rule, bound in named if bound is not None}
+def _number(field: Field) -> Any:
+    return Annotated[float, msgspec.Meta(ge=field.minimum, le=field.maximum)]
 
 
 def _integer(field: Field) -> Any:
     """Bounds are whole numbers here: the smallest allowed integer is the ceiling of a broken minimum."""
-    low = _INT64["ge"] if field.minimum is None else max(int(np.ceil(field.minimum)), _INT64["ge"])
-    high = _INT64["le"] if field.maximum is None else min(int(np.floor(field.maximum)), _INT64["le"])
+    low = _SMALLEST if field.minimum is None else max(int(np.ceil(field.minimum)), _SMALLEST)
+    high = _LARGEST if field.maximum is None else min(int(np.floor(field.maximum)), _LARGEST)
     return Annotated[int, msgspec.Meta(ge=low, le=high)]
 
 
 _BUILDERS: Final[Mapping[FieldType, Callable[[Field], Any]]] = {
-    FieldType.NUMBER: lambda field: _ranged(float, _limits(field)),
+    FieldType.NUMBER: _number,
     FieldType.INTEGER: _integer,
     FieldType.STRING: lambda field: Literal[field.categories] if field.categories else str,
     FieldType.BOOLEAN: lambda _field: bool,

@@ -138,8 +138,8 @@ class Explainer:
                 near = get_close_matches(name, list(self._by_name), n=1)
                 guess = f"; did you mean '{near[0]}'?" if near else f" (known: {', '.join(list(self._by_name)[:12])})"
                 found.append(Violation(name[:80], "unknown", f"no field called '{name[:80]}'{guess}", row=at))
-        for name in getattr(row, "twice", ()):
-            found.append(Violation(name[:80], "duplicate", f"'{name[:80]}' is given twice", row=at))
+        twice: tuple[str, ...] = getattr(row, "twice", ())
+        found += [Violation(name[:80], "duplicate", f"'{name[:80]}' is given twice", row=at) for name in twice]
         return found
 
     def _instead(self, field: Field, value: Value) -> tuple[Value, bool]:
@@ -151,16 +151,18 @@ class Explainer:
 
 
 def _checked(field: Field, raw: Any, at: int) -> tuple[Value, Violation | None]:
-    if raw is _ABSENT:
-        if not field.required:
-            return _inside(field, field.default), None
-        return None, Violation(field.name, "missing", f"'{field.name}' is missing", row=at)
+    if raw is not _ABSENT:
+        return _judged(field, raw, at)
+    if not field.required:
+        return _inside(field, field.default), None
+    return None, Violation(field.name, "missing", f"'{field.name}' is missing", row=at)
+
+
+def _judged(field: Field, raw: Any, at: int) -> tuple[Value, Violation | None]:
     if isinstance(raw, dict | list):
         return None, _broken(field, "type", f"'{field.name}' must be a {field.type}, not nested", None, at)
     value = _inside(field, raw)
-    if field.type is FieldType.TIMESTAMP and isinstance(raw, str) and isinstance(value, str):
-        return None, _broken(field, "type", f"'{field.name}' must be an ISO 8601 time", raw, at)
-    if field.type is FieldType.TIMESTAMP and raw is not None and not isinstance(raw, str):
+    if field.type is FieldType.TIMESTAMP and raw is not None and not (isinstance(raw, str) and isinstance(value, int)):
         return None, _broken(field, "type", f"'{field.name}' must be an ISO 8601 time", raw, at)
     if field.type is FieldType.INTEGER and isinstance(value, int) and not -_INT64_END <= value < _INT64_END:
         return None, _broken(field, "range", f"'{field.name}' must fit 64 bits", raw, at)

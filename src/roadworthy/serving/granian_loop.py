@@ -17,8 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-from granian._futures import _future_watcher_wrapper, _new_cbscheduler
-from granian._granian import RSGIWorker, SocketHolder, WorkerSignal
+from granian import _futures, _granian
 from granian.http import HTTP1Settings, HTTP2Settings
 
 BLOCKING_IDLE_S: Final = 30
@@ -46,7 +45,9 @@ def end_with_parent() -> None:
 async def granian_serve(app: Callable[[Any, Any], Awaitable[None]], listener: socket.socket) -> None:
     """Accept on a listening socket until SIGTERM or SIGINT; requests in flight are finished."""
     loop = asyncio.get_running_loop()
-    stop = WorkerSignal()
+    native: Any = _granian
+    futures: Any = _futures
+    stop = native.WorkerSignal()
     ended = loop.create_future()
 
     def finish() -> None:
@@ -56,11 +57,11 @@ async def granian_serve(app: Callable[[Any, Any], Awaitable[None]], listener: so
     stop.add_cb(lambda: loop.call_soon_threadsafe(finish))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    holder = SocketHolder(os.dup(listener.fileno()), False, BACKLOG)
-    worker: Any = RSGIWorker(
+    holder = native.SocketHolder(os.dup(listener.fileno()), False, BACKLOG)
+    worker = native.RSGIWorker(
         1, (None, holder), None, 1, 512, 1, BLOCKING_IDLE_S, BACKPRESSURE, "1", HTTP1Settings(), HTTP2Settings(),
         False, None, False, None, None, None, "tls1.3", None, [], False, (None, None),
     )  # fmt: skip
-    scheduler = _new_cbscheduler(loop, _future_watcher_wrapper(app), impl_asyncio=True)
+    scheduler = futures._new_cbscheduler(loop, futures._future_watcher_wrapper(app), impl_asyncio=True)  # noqa: SLF001 (see above)
     worker.serve_async(scheduler, loop, stop)
     await ended

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import MutableSequence
 from typing import Final, Protocol
 
 from roadworthy.errors import StoreError
@@ -18,7 +17,7 @@ class Counters(Protocol):
     """Named uint64 counters of one worker (`stores.records.counters`)."""
 
     @property
-    def cells(self) -> MutableSequence[int]:
+    def cells(self) -> memoryview[int]:
         """Return the numbers, by slot."""
         ...
 

@@ -69,7 +69,7 @@ class NativeProcess:
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            self._child = subprocess.Popen(
+            self._child = subprocess.Popen(  # noqa: ASYNC220, S603 (a millisecond; our own module as the program)
                 [sys.executable, "-m", "roadworthy.serving.native_child", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

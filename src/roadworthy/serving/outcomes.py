@@ -80,7 +80,9 @@ class _Checker:
         return value
 
 
-def read(body: bytes, served: ServedSystem, now: Micros, source: str) -> list[Outcome]:
+def read(
+    body: bytes, served: ServedSystem, now: Micros, source: str, hide: Callable[[str], str] | None = None
+) -> list[Outcome]:
     """Read one outcome or a list of them.
 
     Args:
@@ -88,6 +90,7 @@ def read(body: bytes, served: ServedSystem, now: Micros, source: str) -> list[Ou
         served: the system they belong to.
         now: when they were received; also when they became known, unless they say so.
         source: the id of the caller's key.
+        hide: makes the keyed digest of an entity, where entities are classified; before anything else is made of it.
 
     Raises:
         Problem: 400 no JSON, 413 too many, 422 naming every violation.
@@ -97,7 +100,7 @@ def read(body: bytes, served: ServedSystem, now: Micros, source: str) -> list[Ou
     if len(rows) > MAX_OUTCOMES:
         raise Problem(413, "RW200", f"{len(rows)} outcomes in one request; at most {MAX_OUTCOMES}")
     found: list[Violation] = [] if rows else [Violation("outcomes", "empty", "there is no outcome in the list")]
-    made = [_outcome(row, at, served, now, source, found.extend) for at, row in enumerate(rows)]
+    made = [_outcome(row, at, served, now, source, found.extend, hide) for at, row in enumerate(rows)]
     if found:
         problem = refused(found)
         problem.hint = 'send {"record": id, "value": …} or {"entity": …, "event_time": …, "value": …}'
@@ -106,7 +109,13 @@ def read(body: bytes, served: ServedSystem, now: Micros, source: str) -> list[Ou
 
 
 def _outcome(
-    row: Any, at: int, served: ServedSystem, now: Micros, source: str, complain: Callable[[list[Violation]], None]
+    row: Any,
+    at: int,
+    served: ServedSystem,
+    now: Micros,
+    source: str,
+    complain: Callable[[list[Violation]], None],
+    hide: Callable[[str], str] | None,
 ) -> Outcome | None:
     if not isinstance(row, dict):
         complain([Violation("outcomes", "type", "an outcome must be an object", row=at)])
@@ -114,6 +123,7 @@ def _outcome(
     check = _Checker(cast("dict[str, Any]", row), at)
     record, entity = check.text("record"), check.text("entity")
     event_time = check.time("event_time", 0)
+    entity = hide(entity) if hide and entity else entity
     if record and not (len(record) == _ID_LENGTH and set(record) <= _HEX):
         check.fail("record", "format", "'record' must be the id that came with the answer")
     if not record and not (entity and event_time):

@@ -10,7 +10,7 @@ from roadworthy.domain.interface import Interface, Task
 from roadworthy.domain.record import Value
 
 Answer: TypeAlias = tuple[Value, ...]
-"""One row of outputs as recorded: binary (probability, label) · multiclass (label, p of each label) · regression (value)."""
+"""One row of outputs as recorded: (probability, label), or (label, p of each label), or (value,) for a regression."""
 
 
 class BadOutput(Exception):
@@ -25,13 +25,13 @@ class OutputShape:
         self.task = interface.task
         self.rows: Callable[[Mapping[str, Any], int], list[Answer]] = _READERS[interface.task]
         self.spoken: Callable[[Answer], dict[str, Any]] = {
-            Task.BINARY: lambda row: {"probability": row[0], "label": row[1]},
-            Task.MULTICLASS: lambda row: {
-                "label": row[0],
-                "probabilities": dict(zip(self.labels, row[1:], strict=False)),
-            },
-            Task.REGRESSION: lambda row: {"value": row[0]},
+            Task.BINARY: _say_binary,
+            Task.MULTICLASS: self._say_multiclass,
+            Task.REGRESSION: _say_regression,
         }[interface.task]
+
+    def _say_multiclass(self, row: Answer) -> dict[str, Any]:
+        return {"label": row[0], "probabilities": dict(zip(self.labels, row[1:], strict=False))}
 
     def stated(self, default: Mapping[str, Any]) -> Answer:
         """Put a stated default answer into the shape of a record; parts it does not state are None."""
@@ -40,6 +40,14 @@ class OutputShape:
             return (default.get("label"), *(shares.get(label) for label in self.labels))
         names = ("probability", "label") if self.task is Task.BINARY else ("value",)
         return tuple(default.get(name) for name in names)
+
+
+def _say_binary(row: Answer) -> dict[str, Any]:
+    return {"probability": row[0], "label": row[1]}
+
+
+def _say_regression(row: Answer) -> dict[str, Any]:
+    return {"value": row[0]}
 
 
 def _numbers(outputs: Mapping[str, Any], name: str, n: int) -> list[float]:

@@ -85,7 +85,7 @@ class Parent:
         signal.set_wakeup_fd(self._wake[1].fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _only_wake)
         while not self._ending:
             pause = self._look()
             select.select([self._wake[0]], [], [], pause)
@@ -124,7 +124,9 @@ class Parent:
             sys.executable, "-m", "roadworthy.serving.worker", "--home", str(settings.home.absolute()), "--fd", str(fd),
             "--number", str(slot.number), "--environment", settings.environment,
         ]  # fmt: skip
-        slot.process = subprocess.Popen(command, pass_fds=[fd], env=worker_environment(), stdin=subprocess.DEVNULL)
+        slot.process = subprocess.Popen(  # noqa: S603 (our own module as the program, settings as its arguments)
+            command, pass_fds=[fd], env=worker_environment(), stdin=subprocess.DEVNULL
+        )
         slot.started_at = now
 
     def _stop(self) -> None:
@@ -138,6 +140,10 @@ class Parent:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _only_wake(_number: int, _frame: object) -> None:
+    """Have a handler, so that the death of a worker wakes the loop through the wake-up descriptor."""
 
 
 def worker_environment() -> dict[str, str]:

@@ -217,20 +217,19 @@ def _count(entry: Mapping[str, Any]) -> int:
 
 def _wanted(request: Mapping[str, Any], interface: Interface) -> tuple[tuple[str, str], ...]:
     """Return the outputs that the caller asks for, all of them unless it names some."""
-    known = dict(_OUTPUTS[interface.task])
+    known: dict[str, str] = dict(_OUTPUTS[interface.task])
     asked: Any = request.get("outputs")
     if asked is None or asked == []:
         return tuple(known.items())
     if not isinstance(asked, list):
         raise _bad("'outputs' must be a list")
-    named: list[Any] = [
-        cast("dict[str, Any]", item).get("name") if isinstance(item, dict) else None
-        for item in cast("list[Any]", asked)
-    ]
-    strange = [name for name in named if not isinstance(name, str) or name not in known]
-    if strange:
-        raise _bad(f"no output called '{str(strange[0])[:80]}' (known: {', '.join(known)})")
-    return tuple((name, known[name]) for name in dict.fromkeys(cast("list[str]", named)))
+    chosen: dict[str, str] = {}
+    for item in cast("list[Any]", asked):
+        name: Any = cast("dict[str, Any]", item).get("name") if isinstance(item, dict) else None
+        if not isinstance(name, str) or name not in known:
+            raise _bad(f"no output called '{str(name)[:80]}' (known: {', '.join(known)})")
+        chosen[name] = known[name]
+    return tuple(chosen.items())
 
 
 def _answer(

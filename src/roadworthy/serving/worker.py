@@ -93,7 +93,7 @@ class Worker:
             except RoadworthyError as error:
                 self.app.why_not_ready = error.message
                 _log.warning("the snapshot cannot be followed: %s", error.message)
-            except Exception:
+            except Exception:  # noqa: BLE001 (whatever is wrong with a snapshot, the last one goes on serving)
                 _log.exception("the snapshot cannot be followed")
             await asyncio.sleep(POLL_S)
 
