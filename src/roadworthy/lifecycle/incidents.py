@@ -6,22 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from roadworthy.domain import incident as rules
 from roadworthy.domain.digest import Digest
-from roadworthy.domain.incident import (
-    Change,
-    Incident,
-    IncidentState,
-    acknowledge,
-    close,
-    recover,
-    relapse,
-    severity_of,
-    silence,
-)
+from roadworthy.domain.incident import Change, Incident, IncidentState
 from roadworthy.domain.ledger import Decide, Event, Noun
 from roadworthy.domain.moment import Micros, iso
 from roadworthy.domain.principal import AUTOMATION, Actor
 from roadworthy.domain.release import Release
+from roadworthy.domain.route import Route
 from roadworthy.domain.system import Policy
 from roadworthy.errors import Conflict, InputError, NotFoundError, RefusedError
 from roadworthy.lifecycle import present
@@ -51,26 +43,26 @@ _MOST_CHANGES: Final = 10
 _LOOK_BACK: Final = 2_000
 
 
-def listed(plane: Plane, system: str = "", *, every: bool = False) -> tuple[Incident, ...]:
-    """Return incidents, newest first; only those not closed unless `every`."""
-    found = [one for one in present.incidents(plane, system) if every or not one.is_closed]
+def incidents(plane: Plane, system: str = "", *, everything: bool = False) -> tuple[Incident, ...]:
+    """Return incidents, newest first; only those not closed unless `everything`."""
+    found = [one for one in present.incidents(plane, system) if everything or not one.is_closed]
     return tuple(sorted(found, key=lambda one: one.opened_at, reverse=True))
 
 
-def find(plane: Plane, incident: str) -> Incident:
+def incident(plane: Plane, name: str) -> Incident:
     """Return one incident.
 
     Raises:
         NotFoundError: no such incident; names the nearest.
     """
-    document = plane.ledger.state(Noun.INCIDENT, incident)
+    document = plane.ledger.state(Noun.INCIDENT, name)
     if document is None:
         known = plane.ledger.states(Noun.INCIDENT)
-        raise NotFoundError.among("incident", incident, known, hint="roadworthy incident list")
+        raise NotFoundError.among("incident", name, known, hint="roadworthy incident list")
     return from_doc(Incident, document)
 
 
-def ack(plane: Plane, incident: str, *, actor: Actor, reason: str = "") -> Incident:
+def acknowledge(plane: Plane, name: str, *, actor: Actor, reason: str = "") -> Incident:
     """Say that a person has it in hand.
 
     Raises:
@@ -78,12 +70,12 @@ def ack(plane: Plane, incident: str, *, actor: Actor, reason: str = "") -> Incid
         RefusedError: it is closed.
     """
     return _change(
-        plane, incident, "acknowledged", lambda one: acknowledge(one, actor.principal), actor=actor, reason=reason
+        plane, name, "acknowledged", lambda one: rules.acknowledge(one, actor.principal), actor=actor, reason=reason
     )
 
 
-def close_incident(
-    plane: Plane, incident: str, *, actor: Actor, new_test: str = "", no_test: str = "", reason: str = ""
+def close(
+    plane: Plane, name: str, *, actor: Actor, new_test: str = "", no_test: str = "", reason: str = ""
 ) -> Incident:
     """Close it, naming the test that would have caught it (`new_test`) or why there can be none (`no_test`).
 
@@ -100,11 +92,11 @@ def close_incident(
     text = new_test.strip() or f"none: {no_test.strip()}"
     now = plane.clock.now()
     return _change(
-        plane, incident, "closed", lambda one: close(one, actor.principal, text, now), actor=actor, reason=reason
+        plane, name, "closed", lambda one: rules.close(one, actor.principal, text, now), actor=actor, reason=reason
     )
 
 
-def silence_incident(plane: Plane, incident: str, until: Micros, *, actor: Actor, reason: str = "") -> Incident:
+def silence(plane: Plane, name: str, *, until: Micros, actor: Actor, reason: str = "") -> Incident:
     """Send no pages for it until a time; actions go on.
 
     Raises:
@@ -114,7 +106,7 @@ def silence_incident(plane: Plane, incident: str, until: Micros, *, actor: Actor
     if until <= plane.clock.now():
         raise RefusedError(f"{iso(until)} has passed", hint="--until a later time, or --for 2h")
     return _change(
-        plane, incident, "updated", lambda one: silence(one, until), actor=actor, reason=reason or "silenced"
+        plane, incident, "updated", lambda one: rules.silence(one, until), actor=actor, reason=reason or "silenced"
     )
 
 
@@ -145,7 +137,7 @@ def open_incident(
             release=judged.release,
             assumption=objective.assumption,
             signal=spell_signal(judged),
-            severity=severity_of(policy.decision, objective.light, answering=answering),
+            severity=rules.severity_of(policy.decision, objective.light, answering=answering),
             state=IncidentState.OPEN,
             opened_at=plane.clock.now(),
             title=f"{objective.name} of {name}: {objective.when} ({spell_signal(judged)})",
@@ -163,37 +155,39 @@ def open_story(plane: Plane, blank: Incident, *, fence: int | None) -> Incident 
     if same is not None:
         return same
     number = f"{blank.system}-{len(stories) + 1}"
-    incident = replace(blank, id=number, changed_before=changed_before(plane, blank.system, blank.opened_at))
+    story = replace(blank, id=number, changed_before=changed_before(plane, blank.system, blank.opened_at))
     decision = Decide(
         kind="incident.opened",
-        system=incident.system,
-        environment=incident.environment,
+        system=story.system,
+        environment=story.environment,
         noun=Noun.INCIDENT,
-        subject=incident.id,
-        after=to_doc(incident),
+        subject=story.id,
+        after=to_doc(story),
         actor=AUTOMATION,
-        reason=incident.title,
+        reason=story.title,
         expected=0,
-        key=f"incident/{number}/{incident.environment}/{incident.objective}/{incident.release}",
+        key=f"incident/{number}/{story.environment}/{story.objective}/{story.release}",
     )
     try:
         plane.ledger.commit([decision], fence=fence)
     except Conflict:
         return None
-    return incident
+    return story
 
 
-def note_recovery(plane: Plane, incident: Incident, *, fence: int | None) -> None:
+def note_recovery(plane: Plane, story: Incident, *, fence: int | None) -> None:
     """Note that the breach is over; a person still closes the incident."""
     now = plane.clock.now()
-    key = f"{incident.id}#recovered#{incident.episode}"
-    _update(plane, incident, lambda one: recover(one, now), "recovered", key, fence)
+    key = f"{story.id}#recovered#{story.episode}"
+    _update(plane, story, lambda one: rules.recover(one, now), "recovered", key, fence)
 
 
-def note_relapse(plane: Plane, incident: Incident, judged: Judged, *, fence: int | None) -> Incident:
+def note_relapse(plane: Plane, story: Incident, judged: Judged, *, fence: int | None) -> Incident:
     """Begin another episode: the breach came back before a person closed the incident."""
-    key = f"{incident.id}#relapsed#{incident.episode + 1}"
-    return _update(plane, incident, lambda one: relapse(one, spell_signal(judged)), "the breach came back", key, fence)
+    key = f"{story.id}#relapsed#{story.episode + 1}"
+    return _update(
+        plane, story, lambda one: rules.relapse(one, spell_signal(judged)), "the breach came back", key, fence
+    )
 
 
 def changed_before(plane: Plane, system: str, moment: Micros) -> tuple[Change, ...]:
@@ -204,7 +198,8 @@ def changed_before(plane: Plane, system: str, moment: Micros) -> tuple[Change, .
         for event in plane.ledger.events(after=start)
         if event.kind in _TOLD and event.system in ("", system) and event.at <= moment
     ]
-    return tuple(_change_of(event) for event in reversed(events[-_MOST_CHANGES:]))
+    known = present.releases(plane, system)
+    return tuple(_change_of(event, known) for event in reversed(events[-_MOST_CHANGES:]))
 
 
 def spell_signal(judged: Judged) -> str:
@@ -221,20 +216,20 @@ def open_ones(stories: Sequence[Incident], environment: str) -> tuple[Incident, 
     return tuple(one for one in stories if not one.is_closed and one.environment == environment)
 
 
-def _change_of(event: Event) -> Change:
-    after = event.after or {}
+def _change_of(event: Event, known: dict[Digest, Release]) -> Change:
     what = event.kind
-    if event.noun == Noun.ROUTE:
-        arms = after.get("arms") or [{}]
-        what = f"{event.kind} to {str(arms[0].get('release', ''))[7:19]}"
+    if event.noun == Noun.ROUTE and event.after is not None:
+        what = f"route.changed to {present.name_of(known, from_doc(Route, event.after).champion)}"
+    elif event.noun == Noun.RELEASE:
+        what = f"{event.kind}: {present.name_of(known, event.subject)}"
     return Change(at=event.at, kind=event.kind, what=f"{what}: {event.reason}".rstrip(": "), actor=event.actor)
 
 
 def _update(
-    plane: Plane, incident: Incident, change: Callable[[Incident], Incident], reason: str, key: str, fence: int | None
+    plane: Plane, story: Incident, change: Callable[[Incident], Incident], reason: str, key: str, fence: int | None
 ) -> Incident:
-    expected = plane.ledger.seq_of(Noun.INCIDENT, incident.id)
-    before = find(plane, incident.id)
+    expected = plane.ledger.seq_of(Noun.INCIDENT, story.id)
+    before = incident(plane, story.id)
     after = change(before)
     if after != before:
         plane.ledger.commit([incident_updated(after, reason, expected, key=key)], fence=fence)
@@ -242,13 +237,13 @@ def _update(
 
 
 def _change(
-    plane: Plane, incident: str, kind: str, change: Callable[[Incident], Incident], *, actor: Actor, reason: str
+    plane: Plane, name: str, kind: str, change: Callable[[Incident], Incident], *, actor: Actor, reason: str
 ) -> Incident:
     present.must_be_a_person(plane, actor, f"have an incident {kind}")
 
     def attempt() -> Incident:
-        expected = plane.ledger.seq_of(Noun.INCIDENT, incident)
-        before = find(plane, incident)
+        expected = plane.ledger.seq_of(Noun.INCIDENT, name)
+        before = incident(plane, name)
         try:
             after = change(before)
         except ValueError as error:

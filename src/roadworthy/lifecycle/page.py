@@ -204,5 +204,5 @@ def _body(incident: Incident, intent: Intent, policy: Policy) -> str:
     lines += [f"Changed before: {one.what} by {one.actor} at {iso(one.at)}." for one in incident.changed_before[:3]]
     if policy.failure.runbook:
         lines.append(f"Runbook: {policy.failure.runbook}")
-    lines.append(f"Next: roadworthy incident {incident.id}, then roadworthy incident ack {incident.id}")
+    lines.append(f"Next: roadworthy incident show {incident.id}, then roadworthy incident ack {incident.id}")
     return "\n".join(lines)

@@ -24,7 +24,8 @@ from roadworthy.domain.system import Policy
 from roadworthy.errors import Conflict
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.change_route import release_withdrawn, rollout_aborted, route_changed
-from roadworthy.lifecycle.incidents import find, note_recovery, note_relapse, open_incident, open_ones
+from roadworthy.lifecycle.incidents import incident as find
+from roadworthy.lifecycle.incidents import note_recovery, note_relapse, open_incident, open_ones
 from roadworthy.lifecycle.judge import Judged, in_force
 from roadworthy.lifecycle.page import action_changed, action_document, incident_of, incident_updated, intend_page
 from roadworthy.lifecycle.pause import is_paused

@@ -27,7 +27,7 @@ class Moved:
     route: Route | None = None
 
 
-def roll_out(plane: Plane, rollout: Rollout, progress: Progress, *, fence: int) -> Moved:
+def roll_out(plane: Plane, rollout: Rollout, progress: Progress, *, fence: int | None) -> Moved:
     """Take the step that the signals ask for: go on, abort, or wait and say for what.
 
     A reason to wait is written when it begins or changes in kind, not at each look: the counts in it grow on the
@@ -115,7 +115,7 @@ def _switch(
     return present.settle(attempt)
 
 
-def _wait(plane: Plane, rollout: Rollout, step: Step, expected: int, fence: int) -> Moved:
+def _wait(plane: Plane, rollout: Rollout, step: Step, expected: int, fence: int | None) -> Moved:
     waiting = replace(rollout, waiting_for=step.reason)
     if waiting_kind(step.reason) != waiting_kind(rollout.waiting_for):
         plane.ledger.commit(

@@ -16,7 +16,8 @@ from roadworthy.domain.rollout import Progress, RolloutState
 from roadworthy.domain.snapshot import Acknowledgement
 from roadworthy.errors import Conflict, InputError, NotFoundError, RefusedError, UnavailableError
 from roadworthy.lifecycle import present
-from roadworthy.lifecycle.incidents import ack, close_incident, find, listed, silence_incident
+from roadworthy.lifecycle.incidents import acknowledge, close, incidents, silence
+from roadworthy.lifecycle.incidents import incident as find
 from roadworthy.lifecycle.judge import judge
 from roadworthy.lifecycle.page import addresses_of, backoff, deliver, undelivered
 from roadworthy.lifecycle.pause import pause, restore, resume
@@ -364,7 +365,7 @@ def test_silence_holds_pages_back_until_it_ends(world: World) -> None:
     two_live(world)
     break_it(world, "drift", 0.9)
     look(world)
-    silence_incident(world.plane, "flights-1", world.clock.now() + HOUR, actor=ADA)
+    silence(world.plane, "flights-1", until=world.clock.now() + HOUR, actor=ADA)
     world.see("drift", 0.0, world.release("v2").id)
     look(world)
     break_it(world, "drift", 0.9)
@@ -375,7 +376,7 @@ def test_silence_holds_pages_back_until_it_ends(world: World) -> None:
     look(world)
     assert len(world.plane.deliveries.of("flights")) == 2
     with pytest.raises(RefusedError, match="has passed"):
-        silence_incident(world.plane, "flights-1", 1, actor=ADA)
+        silence(world.plane, "flights-1", until=1, actor=ADA)
 
 
 def test_closing_asks_for_the_new_test(world: World) -> None:
@@ -384,16 +385,16 @@ def test_closing_asks_for_the_new_test(world: World) -> None:
     break_it(world)
     look(world)
     look(world)
-    assert ack(world.plane, "flights-1", actor=ADA).acknowledged_by == "ada"
+    assert acknowledge(world.plane, "flights-1", actor=ADA).acknowledged_by == "ada"
     for texts in ({}, {"new_test": "tests/test_leak.py", "no_test": "no"}):
         with pytest.raises(InputError, match="needs the new test"):
-            close_incident(world.plane, "flights-1", actor=ADA, **texts)
-    closed = close_incident(world.plane, "flights-1", actor=ADA, no_test="the cause was the upstream feed")
+            close(world.plane, "flights-1", actor=ADA, **texts)
+    closed = close(world.plane, "flights-1", actor=ADA, no_test="the cause was the upstream feed")
     assert closed.new_test == "none: the cause was the upstream feed"
     with pytest.raises(RefusedError, match="is closed"):
-        ack(world.plane, "flights-1", actor=ADA)
-    assert listed(world.plane) == ()
-    assert len(listed(world.plane, every=True)) == 1
+        acknowledge(world.plane, "flights-1", actor=ADA)
+    assert incidents(world.plane) == ()
+    assert len(incidents(world.plane, everything=True)) == 1
     with pytest.raises(NotFoundError, match="did you mean"):
         find(world.plane, "flights-2")
     look(world)
