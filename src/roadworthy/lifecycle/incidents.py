@@ -106,7 +106,7 @@ def silence(plane: Plane, name: str, *, until: Micros, actor: Actor, reason: str
     if until <= plane.clock.now():
         raise RefusedError(f"{iso(until)} has passed", hint="--until a later time, or --for 2h")
     return _change(
-        plane, incident, "updated", lambda one: rules.silence(one, until), actor=actor, reason=reason or "silenced"
+        plane, name, "updated", lambda one: rules.silence(one, until), actor=actor, reason=reason or "silenced"
     )
 
 
