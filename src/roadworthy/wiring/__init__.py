@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from roadworthy import plugins
+from roadworthy.domain.candidate import Candidate
+from roadworthy.manifest.catalogue import Catalogue
+from roadworthy.manifest.defaults_v1 import GATE_PARAMETERS
 from roadworthy.ports.plane import Plane
 from roadworthy.settings import Settings
 from roadworthy.stores.artifacts import FileArtifacts
@@ -50,3 +57,38 @@ def open_plane(settings: Settings) -> Plane:
         leases=SqlLeases(metadata),
         close=close,
     )
+
+
+def catalogue() -> Catalogue:
+    """Return what a manifest may name on this machine. Built-in gates are known by name; others are asked."""
+
+    def parameters(name: str) -> Mapping[str, Any]:
+        return {} if name in GATE_PARAMETERS else dict(plugins.load("gates", name).defaults)
+
+    return Catalogue.of(
+        gates={name: parameters(name) for name in plugins.names("gates")},
+        monitors=plugins.names("monitors"),
+        actions=plugins.names("actions"),
+        runtimes=plugins.names("runtimes"),
+    )
+
+
+def prove_loads(plane: Plane) -> Callable[[Candidate], None]:
+    """Return what loads a candidate as a worker would, and raises if it does not load."""
+
+    def prove(candidate: Candidate) -> None:
+        plugins.load("runtimes", candidate.runtime).load(candidate, plane.artifacts)
+
+    return prove
+
+
+def run_serve(settings: Settings) -> None:
+    """Run the data plane in this process until it is told to end.
+
+    Raises:
+        NotFoundError: there is no home.
+        UnavailableError: the port is in use.
+    """
+    from roadworthy.serving.serve import run
+
+    run(settings)
