@@ -32,11 +32,7 @@ from roadworthy.manifest.watching import failure_plan, serve_plan, watch_plan
 SCHEMA_VERSION: Final = 1
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PRINCIPAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_IDS: Final = {
-    "goals": re.compile(r"G[0-9]{1,4}"),
-    "non_goals": re.compile(r"N[0-9]{1,4}"),
-    "assumptions": re.compile(r"A[0-9]{1,4}"),
-}
+_ID: Final = re.compile(r"[1-9][0-9]{0,3}")
 
 
 def resolve(shape: ManifestShape, reading: Reading) -> System | None:
@@ -179,7 +175,7 @@ def _policy(
 def _check_ids(section: str, ids: Iterable[str], reading: Reading) -> None:
     letter = section[0].upper()
     for name in ids:
-        if not _IDS[section].fullmatch(name):
+        if name[:1] != letter or not _ID.fullmatch(name[1:]):
             message = f"'{name[:40]}' is not an id here; they are {letter}1, {letter}2, …"
             reading.note((section, name), message, key=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from roadworthy.domain.moment import spell_duration
-from roadworthy.manifest.shape import DURATION_EXAMPLES, ManifestShape
+from roadworthy.manifest.shape import ManifestShape
 
 SCHEMA_ID: Final = "https://json-schema.org/draft/2020-12/schema"
 _REQUIRED: Final = ("roadworthy", "system", "kind", "owner", "decision", "use", "data")
@@ -37,7 +37,7 @@ def _tidy(value: Any) -> Any:
         for key, item in value.items()  # pyright: ignore[reportUnknownVariableType]
         if not (key == "title" and isinstance(item, str)) and not (key == "default" and item is None)
     }
-    if isinstance(kept.get("default"), int) and kept.get("examples") == DURATION_EXAMPLES:
+    if isinstance(kept.get("default"), int) and kept.get("type") == "string":
         kept["default"] = spell_duration(kept["default"])
     options = kept.get("anyOf")
     if isinstance(options, list) and {"type": "null"} in options:

@@ -99,7 +99,7 @@ GateParameters = Annotated[Any, BeforeValidator(_parameters), _schema({"type": [
 Kept = Annotated[
     Any,
     BeforeValidator(_until_when),
-    _schema({"type": "string", "default": "365d", "examples": ["365d", "forever"]}),
+    _schema({"type": "string", "examples": ["365d", "forever"]}),
 ]
 
 
@@ -114,7 +114,8 @@ class Shape(BaseModel):
         short = SHORTHANDS.get(cls.__name__)
         if short is None or isinstance(value, dict):
             return value  # pyright: ignore[reportUnknownVariableType]
-        return cast("Any", {short: value}) if isinstance(value, str | list) else value
+        wanted = list if short == "rules" else str
+        return {short: cast("Any", value)} if isinstance(value, wanted) else value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

@@ -12,7 +12,7 @@ from roadworthy.domain.rollout import Stage, StagePlan
 from roadworthy.manifest.units import UnitError, duration, share, spell_share
 
 _COUNT: Final = re.compile(r"([0-9][0-9_,]{0,14})\s+(records?|outcomes?)")
-_SEPARATOR: Final = re.compile(r"\s*(?:,|\band\b|\bfor\b)\s*")
+_SEPARATOR: Final = re.compile(r"\s*(?:,\s|\band\b|\bfor\b)\s*")
 _SHARE: Final = re.compile(r"[0-9.]+\s*%")
 _ORDER: Final = {Stage.SHADOW: 0, Stage.CANARY: 1, Stage.FULL: 2}
 EXAMPLE: Final = "write it as: canary: 10% for 500 records and 100 outcomes"

@@ -30,10 +30,10 @@ def upgrade(text: str, file: str = "") -> Upgrade:
     mark = document.mark_of(("roadworthy",))
     if version is None and not document.findings:
         document.note(Mark(1, 1), "the schema version is missing", "begin the file with: roadworthy: 1")
-    elif isinstance(version, int) and version > NEWEST:
+    elif type(version) is int and version > NEWEST:
         message = f"schema version {version} is newer than this roadworthy, which knows versions up to {NEWEST}"
         document.note(mark, message, "install a newer roadworthy")
-    elif version is not None and version is not True and version != NEWEST:
+    elif version is not None and (version is True or version != NEWEST):
         document.note(mark, f"there is no schema version {str(version)[:40]}", "write: roadworthy: 1")
     if document.findings:
         raise ManifestError(document.findings)
