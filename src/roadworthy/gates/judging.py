@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from roadworthy.domain.verdict import Judgement, VerdictState
-from roadworthy.errors import RoadworthyError
+from roadworthy.errors import ArtifactError, EnvironmentMismatch, InputError, RoadworthyError
 from roadworthy.ports.gate import Trial
 from roadworthy.ports.runtime import Columns, Outputs
 from roadworthy.stats.intervals import Interval
@@ -47,11 +47,15 @@ def answers(predict: Callable[[Columns], Outputs], columns: Columns, where: str)
 
 
 def judged(judge: Callable[[Trial, Mapping[str, Any]], Judgement], trial: Trial, parameters: Any) -> Judgement:
-    """Run a gate's own rule; a model that fails is a failed gate, not a traceback."""
+    """Run a gate's own rule; a model that fails is a failed gate, and what could not be measured is no pass."""
     try:
         return judge(trial, parameters)
     except ModelFailed as error:
         return failed(str(error), {"answered": False})
+    except (ArtifactError, EnvironmentMismatch, InputError) as error:
+        return failed(f"the candidate cannot be asked: {error.message}", {"answered": False})
+    except RoadworthyError as error:
+        return inconclusive(f"it could not be measured: {error.message}", {"answered": False})
 
 
 def figure(interval: Interval) -> dict[str, float | int | None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from roadworthy.domain.verdict import Judgement
-from roadworthy.gates.judging import failed, passed
+from roadworthy.gates.judging import failed, judged, passed
 from roadworthy.manifest.defaults_v1 import GATE_PARAMETERS
 from roadworthy.ports.gate import Trial
 
@@ -23,7 +23,9 @@ class TestsGate:
 
     def judge(self, trial: Trial, parameters: Mapping[str, Any]) -> Judgement:
         """Pass when at least one test ran and all passed; a failure is named."""
-        given = {**self.defaults, **parameters}
+        return judged(self._judge, trial, {**self.defaults, **parameters})
+
+    def _judge(self, trial: Trial, given: Mapping[str, Any]) -> Judgement:
         report = trial.tests(float(given["timeout_s"]))
         evidence = {
             "passed": report.passed,

@@ -1,88 +1,82 @@
-"""Run a project's tests in a process of their own, bounded in time; the process's word counts, no file's."""
+"""Run a project's own tests on a candidate, in a process of their own. They are plain functions; no pytest is needed.
+
+`tests/test_*.py` hold functions `test_*`. One may ask for `predict` (a list of JSON rows → a list of JSON answers, by
+the artifact that would be served), `rows` (up to 100 rows the candidate was not trained on) and `candidate` (its
+document).
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from roadworthy.domain.digest import Digest, digest
-from roadworthy.lifecycle.table import digest_file
-from roadworthy.ports.gate import TestReport
+from roadworthy.domain.candidate import Candidate
+from roadworthy.lifecycle.training import child_environment
+from roadworthy.ports.gate import Rows, TestReport
+from roadworthy.ports.plane import Plane
+from roadworthy.runtimes.columns import spread, take
+from roadworthy.stores.codec import to_doc
 
-FOLDER: Final = "tests"
-_KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-_ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_TAIL_LINES: Final = 40
+_MOST_ROWS: Final = 100
+_MOST_OUTPUT: Final = 20_000
 
 
-def run_tests(folder: Path, timeout_s: float, settings: Mapping[str, str]) -> TestReport:
-    """Run everything under `tests/` with this interpreter and its packages, the ones a worker has.
+def run_tests(folder: Path, candidate: Candidate, plane: Plane, rows: Rows, *, timeout_s: float = 120.0) -> TestReport:
+    """Run the tests and return what they said. A project without tests has 0 passed and 0 failed.
 
-    The project's folder is the working directory and on the import path. The child gets `settings` as environment
-    variables and nothing else of this process's own: no key, no home but the one named there. With pytest where it is
-    installed, else by calling each plain test function. The child and whatever it started end at the time limit.
+    Args:
+        folder: the project.
+        candidate: what they test; its artifacts are kept in the plane.
+        plane: the home.
+        rows: rows that the candidate was not trained on.
+        timeout_s: seconds until the process is ended and all of its tests count as one failure.
     """
-    suite = suite_digest(folder)
-    if not suite:
-        return TestReport(passed=0, failed=0, seconds=0.0)
+    files = sorted((folder / "tests").glob("test_*.py"))
+    if not files:
+        return TestReport(passed=0, failed=0, seconds=0.0, output="the project has no tests/test_*.py")
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="roadworthy-tests-") as scratch:
-        report, log = Path(scratch) / "report.json", Path(scratch) / "log"
-        stopped = _run(folder, report, log, timeout_s, {**settings, "TMPDIR": scratch})
-        said: Mapping[str, Any] = json.loads(report.read_bytes()) if report.exists() else {}
-        output = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-    failures = tuple(str(name) for name in said.get("failures", ()))
-    if not said and not stopped:
-        stopped = "the test process died before it could report"
+        job = {
+            "folder": str(folder.resolve()),
+            "files": [str(path.resolve()) for path in files],
+            "candidate": to_doc(candidate),
+            "artifacts": str(plane.home.artifacts),
+            "rows": spread(take(rows.columns, slice(0, _MOST_ROWS)), candidate.interface.inputs),
+            "report": str(Path(scratch) / "report.json"),
+        }
+        path = Path(scratch) / "job.json"
+        path.write_text(json.dumps(job))
+        output, trouble = _run(folder, path, timeout_s)
+        report = Path(scratch) / "report.json"
+        said: Sequence[Mapping[str, Any]] = json.loads(report.read_text()) if report.exists() else []
+    failures = [f"{one['name']}: {one['error']}" for one in said if one["error"]] + trouble
     return TestReport(
-        passed=int(said.get("passed", 0)),
+        passed=sum(not one["error"] for one in said),
         failed=len(failures),
-        seconds=time.monotonic() - started,
-        output=output,
-        failures=failures,
-        stopped=stopped or str(said.get("stopped", "")),
-        suite=suite,
+        seconds=round(time.monotonic() - started, 3),
+        output=output[-_MOST_OUTPUT:],
+        failures=tuple(failures),
     )
 
 
-def suite_digest(folder: Path) -> Digest:
-    """Name the tests' files as they are now, so that an edited test is judged again; empty when there are none."""
-    root = folder / FOLDER
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    if not any(path.suffix == ".py" for path in files):
-        return ""
-    return digest({path.relative_to(root).as_posix(): digest_file(path) for path in files})
-
-
-def _run(folder: Path, report: Path, log: Path, timeout_s: float, settings: Mapping[str, str]) -> str:
-    """Run the child to its end or the time limit; say why it did not come to its end, or nothing."""
-    with log.open("wb") as file:
-        child = subprocess.Popen(  # noqa: S603 (this interpreter, our own module)
-            [sys.executable, "-P", "-s", "-m", "roadworthy.lifecycle.project_tests_child", str(report)],
-            cwd=folder, env=_environment(settings), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-            start_new_session=True,
+def _run(folder: Path, job: Path, timeout_s: float) -> tuple[str, list[str]]:
+    command = [sys.executable, "-P", "-s", "-m", "roadworthy.lifecycle.project_tests_child", str(job)]
+    try:
+        done = subprocess.run(  # noqa: S603 (this interpreter, our own module)
+            command, cwd=folder, env=child_environment(0), capture_output=True, text=True, errors="replace",
+            timeout=timeout_s, check=False,
         )  # fmt: skip
-        try:
-            child.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return f"they took longer than {timeout_s:g} s"
-        finally:
-            # The session may outlive its first process: a test that left a server behind is ended too.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-    return f"the test process was ended by signal {-child.returncode}" if child.returncode < 0 else ""
-
-
-def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return {**kept, **dict.fromkeys(_ONE_THREAD, "1"), "PYTHONDONTWRITEBYTECODE": "1", **settings}
+    except subprocess.TimeoutExpired as late:
+        said = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
+        return said, [f"the tests did not end within {timeout_s:g} s"]
+    output = done.stdout + done.stderr
+    if done.returncode:
+        last = output.strip().splitlines()[-1:] or ["it said nothing"]
+        return output, [f"the test process ended with code {done.returncode}: {last[0]}"]
+    return output, []

@@ -1,107 +1,97 @@
-"""The child process that runs a project's tests: `python -m roadworthy.lifecycle.project_tests_child REPORT`."""
+"""The process in which a project's tests run: `python -m roadworthy.lifecycle.project_tests_child job.json`."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
 import json
-import os
 import sys
 import traceback
-import unittest
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
-_NOTHING_COLLECTED: Final = 5
-_SETTINGS: Final = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
-_ORDINARY_CODES: Final = frozenset({0, 1, _NOTHING_COLLECTED})
-
-
-def main() -> None:
-    """Run the tests of the working directory and write what they said."""
-    sys.path.insert(0, str(Path.cwd()))
-    has_pytest = importlib.util.find_spec("pytest") is not None
-    said = with_pytest() if has_pytest else without_pytest(Path("tests"))
-    Path(sys.argv[1]).write_text(json.dumps(said))
+from roadworthy import plugins
+from roadworthy.domain.candidate import Candidate
+from roadworthy.domain.interface import Scalar, Task
+from roadworthy.ports.runtime import Outputs, Predictor
+from roadworthy.runtimes.columns import gather
+from roadworthy.stores.artifacts import FileArtifacts
+from roadworthy.stores.codec import from_doc
 
 
-def with_pytest() -> dict[str, Any]:
-    """Run `tests/` with pytest, under the project's own pytest settings."""
-    import pytest
-
-    tally = Tally()
-    # The settings of a folder further up are not the project's.
-    settings = [] if any(Path(name).is_file() for name in _SETTINGS) else ["-c", os.devnull]
-    where = ["--rootdir=.", "--confcutdir=.", "-p", "no:cacheprovider"]
-    code = int(pytest.main(["tests", *where, *settings], plugins=[tally]))
-    stopped = "" if code in _ORDINARY_CODES else f"pytest ended with code {code}"
-    return {"passed": tally.passed, "failures": tally.failures, "stopped": stopped}
-
-
-class Tally:
-    """A pytest plug-in that counts what passed and names what failed."""
-
-    def __init__(self) -> None:
-        self.passed = 0
-        self.failures: list[str] = []
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        """Count a test once; one that fails while it sets up or clears away has failed."""
-        if report.failed and report.nodeid not in self.failures:
-            self.failures.append(report.nodeid)
-        elif report.when == "call" and report.passed and not hasattr(report, "wasxfail"):
-            self.passed += 1
-
-    def pytest_collectreport(self, report: Any) -> None:
-        """Name a file that cannot even be imported."""
-        if report.failed:
-            self.failures.append(f"{report.nodeid} (cannot be imported)")
+def main(job_file: str) -> int:
+    """Run every test and write what each said; 0 also when tests failed, since that is an answer."""
+    job: dict[str, Any] = json.loads(Path(job_file).read_text(encoding="utf-8"))
+    candidate = from_doc(Candidate, job["candidate"])
+    runtime = plugins.load("roadworthy.runtimes", candidate.runtime)()
+    predictor: Predictor = runtime.load(candidate, FileArtifacts(Path(job["artifacts"])))
+    given: dict[str, object] = {
+        "predict": partial(_answers, predictor, candidate),
+        "rows": job["rows"],
+        "candidate": job["candidate"],
+    }
+    sys.path.insert(0, job["folder"])
+    results = [result for path in job["files"] for result in _run_file(Path(path), given)]
+    Path(job["report"]).write_text(json.dumps(results), encoding="utf-8")
+    return 0
 
 
-def without_pytest(root: Path) -> dict[str, Any]:
-    """Run plain test functions and unittest's test cases, where pytest is not installed."""
-    passed, failures = 0, list[str]()
-    for path in sorted(root.rglob("test_*.py")):
-        try:
-            module = _imported(path)
-        except Exception:  # noqa: BLE001 (whatever a broken file raises)
-            traceback.print_exc()
-            failures.append(f"{path} (cannot be imported)")
-            continue
-        for name, call in _tests_of(module):
-            try:
-                call()
-            except Exception:  # noqa: BLE001 (a failed test)
-                traceback.print_exc()
-                failures.append(f"{path}::{name}")
-            else:
-                passed += 1
-    return {"passed": passed, "failures": failures, "stopped": ""}
+def _answers(predictor: Predictor, candidate: Candidate, rows: Sequence[Mapping[str, Scalar]]) -> list[dict[str, Any]]:
+    interface = candidate.interface
+    outputs: Outputs = predictor.predict(gather(rows, interface.inputs))
+    plain = {name: values.tolist() for name, values in outputs.items()}
+    if interface.task is Task.MULTICLASS:
+        plain["probabilities"] = [dict(zip(interface.labels, row, strict=True)) for row in plain["probabilities"]]
+    return [dict(zip(plain, cells, strict=True)) for cells in zip(*plain.values(), strict=True)]
 
 
-def _imported(path: Path) -> ModuleType:
+def _run_file(path: Path, given: Mapping[str, object]) -> Iterator[dict[str, str]]:
+    try:
+        module = _load(path)
+    except BaseException as wrong:  # noqa: BLE001 (the project's code may raise anything; it is one failed test)
+        traceback.print_exc()
+        yield {"name": path.name, "error": _spell(wrong)}
+        return
+    for name, function in sorted(module.items(), key=_line):
+        if name.startswith("test_") and callable(function):
+            yield {"name": f"{path.name}::{name}", "error": _run(function, given)}
+
+
+def _line(item: tuple[str, object]) -> int:
+    code = getattr(item[1], "__code__", None)
+    return getattr(code, "co_firstlineno", 0)
+
+
+def _load(path: Path) -> dict[str, object]:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
-    return module
+    return dict(vars(module))
 
 
-def _tests_of(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    for name, value in vars(module).items():
-        if name.startswith("test_") and inspect.isfunction(value):
-            yield name, _needs_pytest if inspect.signature(value).parameters else value
-        elif inspect.isclass(value) and issubclass(value, unittest.TestCase):
-            for method in unittest.TestLoader().getTestCaseNames(value):
-                yield f"{name}.{method}", value(method).debug
+def _run(function: Callable[..., object], given: Mapping[str, object]) -> str:
+    wanted = list(inspect.signature(function).parameters)
+    unknown = [name for name in wanted if name not in given]
+    if unknown:
+        return f"it asks for {', '.join(unknown)}; a test may ask for {', '.join(given)}"
+    try:
+        function(**{name: given[name] for name in wanted})
+    except BaseException as wrong:  # noqa: BLE001 (a test fails by raising anything)
+        traceback.print_exc()
+        return _spell(wrong)
+    return ""
 
 
-def _needs_pytest() -> None:
-    raise RuntimeError("this test takes fixtures, so it needs pytest: pip install pytest")
+def _spell(wrong: BaseException) -> str:
+    frames = traceback.extract_tb(wrong.__traceback__)
+    place = f" (line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
+    return f"{type(wrong).__name__}: {wrong}{place}" if str(wrong) else f"{type(wrong).__name__}{place}"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1]))
