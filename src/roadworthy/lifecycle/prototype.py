@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -86,7 +86,7 @@ def from_skops(folder: Path, skops: bytes, content: Content, reference: Columns,
     from roadworthy.runtimes.sklearn import SklearnPredictor
 
     interface = content.interface
-    estimator = _load(folder, skops, content)
+    estimator = load_own(folder, skops, content.trusted_types)
     native = SklearnPredictor(estimator, interface)
     try:
         native.predict(reference)
@@ -188,7 +188,12 @@ def _from_onnx(graph: bytes, content: Content, artifacts: Artifacts) -> Prototyp
     )  # fmt: skip
 
 
-def _load(folder: Path, skops: bytes, content: Content) -> Any:
+def load_own(folder: Path, skops: bytes, trusted: Sequence[str] = ()) -> Any:
+    """Load a project's estimator, refusing one that carries the project's own code: no worker has that.
+
+    Raises:
+        ArtifactError: so, or as `runtimes.sklearn.load_estimator` does.
+    """
     from roadworthy.runtimes.sklearn import load_estimator
     from roadworthy.runtimes.trusted_types import unknown_types
 
@@ -201,7 +206,7 @@ def _load(folder: Path, skops: bytes, content: Content) -> Any:
             f"the model carries the project's own code, which no worker has: {', '.join(own)}",
             hint="use scikit-learn's own transformers, or move this step before the model",
         )
-    return load_estimator(skops, content.trusted_types)
+    return load_estimator(skops, trusted)
 
 
 def _is_local(folder: Path, name: str) -> bool:

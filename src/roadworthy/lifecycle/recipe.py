@@ -65,7 +65,7 @@ def code_files(folder: Path, content: Content) -> tuple[Path, ...]:
     """Return the files whose bytes decide the candidate.
 
     These are the prototype and the baseline, and what `code` in the manifest lists (files, or folders of Python
-    files). When nothing is listed: the modules of the folder that the prototype imports, followed to the end.
+    files). When it lists nothing else: the modules of the folder that the prototype imports, followed to the end.
     """
     use = _file(folder, content.use, "use")
     files = {use}
@@ -73,8 +73,8 @@ def code_files(folder: Path, content: Content) -> tuple[Path, ...]:
         files.add(_file(folder, content.baseline, "baseline"))
     for path in content.code:
         files.update(_under(folder / path))
-    if not content.code and use.suffix == ".py":
-        files.update(_local_imports(folder, use))
+    if use.suffix == ".py" and set(content.code) <= {content.use}:
+        files.update(local_modules(folder, use))
     return tuple(sorted(files))
 
 
@@ -122,7 +122,8 @@ def _under(path: Path) -> Iterator[Path]:
             yield found
 
 
-def _local_imports(folder: Path, start: Path) -> set[Path]:
+def local_modules(folder: Path, start: Path) -> set[Path]:
+    """Return a Python file and every module of its folder that it imports, directly or through others."""
     seen, waiting = {start}, [start]
     while waiting:
         for name in _imported(waiting.pop()):

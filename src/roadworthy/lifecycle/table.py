@@ -19,7 +19,7 @@ from roadworthy.domain.digest import PREFIX, Digest
 from roadworthy.domain.interface import Field, FieldType
 from roadworthy.errors import InputError
 from roadworthy.ports.runtime import Columns
-from roadworthy.runtimes.columns import NO_TIME
+from roadworthy.runtimes.columns import NO_TIME, nulls_of
 
 _CSV: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 _PARQUET: Final = (".parquet", ".pq")
@@ -156,7 +156,8 @@ def _written_names(session: DuckDBPyConnection, source: str, path: Path) -> list
     quote = str(found[1])
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file, delimiter=str(found[0]), quotechar=quote if len(quote) == 1 else '"')
-        return next(reader, [])
+        first: list[str] = next(reader, [""])
+        return first
 
 
 def _fields(described: Mapping[str, str], types: Mapping[str, FieldType]) -> tuple[Field, ...]:
@@ -204,7 +205,7 @@ def _fetch(
         found: Mapping[str, Any] = session.execute(query).fetchnumpy()
     except duckdb.Error as wrong:
         raise InputError(f"{path.name} cannot be read: {_first_line(wrong)}") from wrong
-    columns = {field.name: _column(field, found[field.name]) for field in fields}
+    columns = {field.name: _column(field, np.ma.asarray(found[field.name])) for field in fields}
     return columns, np.asarray(found["rw_key"], dtype=np.uint64)
 
 
@@ -227,8 +228,6 @@ def _column(field: Field, values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _with_nullability(field: Field, values: NDArray[Any]) -> Field:
-    from roadworthy.runtimes.columns import nulls_of
-
     return Field(name=field.name, type=field.type, nullable=bool(nulls_of(field, values).any()))
 
 

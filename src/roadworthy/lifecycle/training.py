@@ -44,7 +44,8 @@ def train(folder: Path, content: Content, split: Split) -> Trained:
         job = _write_job(place, folder, content, split)
         done = subprocess.run(  # noqa: S603 (this interpreter, our own module)
             [sys.executable, "-P", "-s", "-m", "roadworthy.lifecycle.training_child", str(job)],
-            cwd=folder, env=_environment(content.seed), capture_output=True, text=True, errors="replace", check=False,
+            cwd=folder, env=child_environment(content.seed), capture_output=True, text=True, errors="replace",
+            check=False,
         )  # fmt: skip
         report = place / "report.json"
         said: Mapping[str, str] = json.loads(report.read_text()) if report.exists() else {}
@@ -71,7 +72,8 @@ def _write_job(place: Path, folder: Path, content: Content, split: Split) -> Pat
     return path
 
 
-def _environment(seed: int) -> dict[str, str]:
+def child_environment(seed: int) -> dict[str, str]:
+    """Return what a process with the project's own code sees of this one's environment: paths, language, no secrets."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     threads = dict.fromkeys(_ONE_THREAD, "1")
     return {**kept, **threads, "PYTHONHASHSEED": str(seed % 2**32), "PYTHONUNBUFFERED": "1"}

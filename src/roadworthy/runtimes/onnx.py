@@ -106,6 +106,22 @@ def open_session(content: bytes) -> Any:
         raise ArtifactError(f"the file cannot be loaded as an ONNX graph: {reason}") from wrong
 
 
+def graph_signature(content: bytes) -> tuple[tuple[str, ...] | None, int | None, bool]:
+    """Return a graph's feature names (None when it takes one matrix), its width, and whether it gives classes.
+
+    Raises:
+        ArtifactError: the bytes are no graph that can be run.
+    """
+    session = open_session(content)
+    inputs: Sequence[Any] = session.get_inputs()
+    labels_at, shares_at = _answer_shape(session)
+    classifier = labels_at is not None or (shares_at is not None and len(session.get_outputs()) > 1)
+    width = inputs[0].shape[-1]
+    if len(inputs) == 1 and width != 1:
+        return None, width if isinstance(width, int) else None, classifier
+    return tuple(str(entry.name) for entry in inputs), len(inputs), classifier
+
+
 def _plan(session: Any, interface: Interface, order: Sequence[str]) -> tuple[tuple[str, str, tuple[Field, ...]], ...]:
     """Decide which fields each input of the graph is fed with."""
     features = {field.name: field for field in interface.features}

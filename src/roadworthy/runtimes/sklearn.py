@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import base
 from skops.io import loads
 
 from roadworthy.domain.candidate import Artifact, Candidate
@@ -97,7 +98,8 @@ def load_estimator(content: bytes, trusted: Iterable[str] = ()) -> Any:
     if unknown:
         raise ArtifactError(
             f"the model holds {len(unknown)} types that nobody has reviewed: {', '.join(unknown)}",
-            hint=f"if you know them to be safe, add this line to system.yaml: {trust_line(unknown)}",
+            hint="if you know them to be safe, add this line to system.yaml (or give each to init with --trust): "
+            + trust_line(unknown),
         )
     try:
         estimator = loads(content, trusted=sorted({*REVIEWED, *trusted}))
@@ -118,6 +120,16 @@ def classes_of(estimator: Any) -> tuple[object, ...]:
     """Return an estimator's classes in the order of its probabilities; empty for a regressor."""
     found = getattr(estimator, "classes_", None)
     return () if found is None else tuple(cast("Sequence[object]", np.asarray(found).tolist()))
+
+
+def is_classifier(estimator: Any) -> bool:
+    """Tell whether an estimator gives classes."""
+    return bool(cast("Any", base).is_classifier(estimator))
+
+
+def is_regressor(estimator: Any) -> bool:
+    """Tell whether an estimator gives numbers that have a truth."""
+    return bool(cast("Any", base).is_regressor(estimator))
 
 
 def _trusted(artifact: Artifact | None, artifacts: Artifacts) -> tuple[str, ...]:

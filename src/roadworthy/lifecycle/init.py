@@ -1,0 +1,342 @@
+"""Make a running project of a prototype: manifest, interface, baseline, first test, home and first key."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from roadworthy.domain.interface import Interface, Scalar, Task
+from roadworthy.domain.principal import Actor, Scope
+from roadworthy.domain.system import Content, DataPlan
+from roadworthy.errors import ArtifactError, InputError, RoadworthyError
+from roadworthy.lifecycle import checkout
+from roadworthy.lifecycle.first_baseline import first_baseline
+from roadworthy.lifecycle.first_files import MOST_COMMITTED_BYTES, first_test, ignored, manifest
+from roadworthy.lifecycle.infer import Inferred, Signature, as_text, infer
+from roadworthy.lifecycle.keys import create_key
+from roadworthy.lifecycle.prototype import load_own, unknown_kind
+from roadworthy.lifecycle.recipe import local_modules
+from roadworthy.lifecycle.split import Split, read_split
+from roadworthy.lifecycle.table import Table, digest_file, read_table
+from roadworthy.lifecycle.training import train
+from roadworthy.manifest import write_interface
+from roadworthy.ports.people import Person
+from roadworthy.ports.plane import Plane
+from roadworthy.runtimes.columns import count_rows, spread, take
+from roadworthy.stores.atomic import write_bytes
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_CONTACT: Final = re.compile(r"[^@\s]+@[^@\s]+")
+_SCOPES: Final = (Scope.PREDICT, Scope.OUTCOME, Scope.READ, Scope.OPERATE, Scope.APPROVE)
+_PROBE_ROWS: Final = 1_000
+_SIGNATURE_ROWS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitResult:
+    """What was made. `key` is shown once; `call` is a command line that gets an answer from the running system."""
+
+    name: str
+    folder: Path
+    files: tuple[str, ...]
+    key: str
+    call: str
+    commit: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sources:
+    """The prototype and the table: where they are, and what they will be called in the project."""
+
+    use: Path
+    table: Path
+    copies: Mapping[str, Path]
+
+
+def init(
+    source: Path,
+    data: Path,
+    owner: str,
+    *,
+    folder: Path,
+    open_plane: Callable[[], Plane],
+    target: str = "",
+    name: str = "",
+    trust: Sequence[str] = (),
+    url: str = "http://127.0.0.1:8080",
+) -> InitResult:
+    """Write a project into a folder and make its first key. Nothing is written before everything is known to fit.
+
+    Args:
+        source: `model.skops`, `model.onnx` or `train.py`; copied when it lies outside the folder.
+        data: `table.parquet` or `table.csv`; copied when it lies outside the folder.
+        owner: where the owner is reached, such as ana@example.com.
+        folder: the project; files in it are never overwritten.
+        open_plane: opens the home, creating it where there is none.
+        target: the column to predict, if it cannot be told.
+        name: the system's name; the folder's if empty.
+        trust: types a skops file may hold beyond the reviewed ones.
+        url: where the data plane will answer.
+
+    Raises:
+        InputError: prototype, table or address are odd, do not fit together, or a file is in the way.
+        ArtifactError: the model is a pickle, damaged or holds untrusted types.
+    """
+    folder = folder.resolve()
+    if not _CONTACT.fullmatch(owner):
+        raise InputError(f"'{owner}' is no address to reach the owner at", hint="--owner ana@example.com")
+    system = _system_name(name, folder)
+    sources = _sources(source, data, folder)
+    inferred = _fit(sources, target, trust)
+    plan = DataPlan(table=sources.table.name, target=inferred.target, time=inferred.time, entity=inferred.entity)
+    split = read_split(sources.table.parent, _content(sources.use.name, plan, inferred.interface))
+    in_project = replace(plan, table=_relative(folder, sources.table))
+    texts = {
+        "system.yaml": manifest(system, owner, _relative(folder, sources.use), in_project, trust),
+        "interface.yaml": write_interface(inferred.interface),
+        "baseline.sql": first_baseline(split, inferred.target),
+        "tests/test_system.py": first_test(system, inferred.interface),
+    }
+    _refuse_overwriting(folder, texts, sources)
+    written = _write(folder, texts, sources)
+    commit, git_note = _commit(folder, written)
+    plane = open_plane()
+    key = _first_key(plane, owner, system)
+    return InitResult(
+        name=system, folder=folder, files=tuple(written), key=key, commit=commit,
+        call=_call(url, system, key, split, inferred.interface),
+        notes=(*inferred.notes, *([git_note] if git_note else [])),
+    )  # fmt: skip
+
+
+def _system_name(name: str, folder: Path) -> str:
+    if name:
+        if not _NAME.fullmatch(name):
+            hint = "a name has small letters, digits and hyphens, begins with a letter and has at most 63 characters"
+            raise InputError(f"'{name}' is not a name for a system", hint=hint)
+        return name
+    made = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:63].strip("-")
+    return made if _NAME.fullmatch(made) else "system"
+
+
+def _sources(source: Path, data: Path, folder: Path) -> _Sources:
+    for path, flag in ((source, "--from"), (data, "--data")):
+        if not path.is_file():
+            kind = "is a folder" if path.is_dir() else "does not exist"
+            raise InputError(f"{flag} {path}: it {kind}", hint=f"give {flag} a file")
+    if source.suffix.lower() not in (".py", ".skops", ".onnx"):
+        raise unknown_kind(source)
+    if data.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"{data.name} is neither .csv nor .parquet", hint="save the table as one of them")
+    use, table = source.resolve(), data.resolve()
+    modules = local_modules(use.parent, use) if use.suffix == ".py" else {use}
+    copies = {path.relative_to(use.parent).as_posix(): path for path in modules if not path.is_relative_to(folder)}
+    if not table.is_relative_to(folder):
+        copies[table.name] = table
+    return _Sources(use=use, table=table, copies=copies)
+
+
+def _fit(sources: _Sources, target: str, trust: Sequence[str]) -> Inferred:
+    """Infer the interface, and prove by a call that the model answers rows that keep to it."""
+    table = read_table(sources.table)
+    kind = sources.use.suffix.lower()
+    if kind == ".onnx":
+        return _fit_onnx(sources, table, target)
+    declared = _declared_target(sources.use) if kind == ".py" else ""
+    if kind == ".py":
+        estimator = _estimator_of_code(sources, table, target or declared, trust)
+    else:
+        estimator = load_own(sources.use.parent, sources.use.read_bytes(), trust)
+    inferred = infer(table, replace(_signature(estimator), target=declared), target)
+    return _prove(estimator, sources, inferred)
+
+
+def _signature(estimator: Any) -> Signature:
+    from roadworthy.runtimes.sklearn import classes_of, feature_names, is_classifier, is_regressor
+
+    kind = type(estimator).__name__
+    if not hasattr(estimator, "predict"):
+        raise InputError(
+            f"{kind} cannot predict; a prototype is a fitted classifier or regressor, or a pipeline of one"
+        )
+    classifier, regressor = is_classifier(estimator), is_regressor(estimator)
+    if not classifier and not regressor:
+        raise InputError(f"{kind} is neither a classifier nor a regressor, so nothing could say how good it is")
+    classes = classes_of(estimator)
+    if classifier and (not classes or any(isinstance(one, list) for one in classes)):
+        raise InputError(f"{kind} is not fitted, or predicts several columns at once; one is served")
+    return Signature(
+        task=Task.REGRESSION if regressor else None,
+        features=feature_names(estimator),
+        width=getattr(estimator, "n_features_in_", None),
+        classes=classes,
+    )
+
+
+def _prove(estimator: Any, sources: _Sources, inferred: Inferred) -> Inferred:
+    """Return the inferred interface, with dates as texts if only so the model answers.
+
+    Raises:
+        InputError: the model fails on the table's own rows.
+    """
+    from roadworthy.runtimes.sklearn import SklearnPredictor
+
+    trouble: Exception | None = None
+    for interface in dict.fromkeys((inferred.interface, as_text(inferred.interface))):
+        table = read_table(sources.table, interface.inputs)
+        try:
+            SklearnPredictor(estimator, interface).predict(take(table.columns, _spread_out(table.n)))
+        except (ArtifactError, InputError):
+            raise
+        except Exception as wrong:  # noqa: BLE001 (a model may raise anything; the next reading may please it)
+            trouble = trouble or wrong
+        else:
+            time = inferred.time
+            if interface is not inferred.interface and any(field.name == time for field in interface.features):
+                time = ""
+            return replace(inferred, interface=interface, time=time)
+    said = str(trouble).strip().splitlines()
+    raise InputError(
+        f"the model fails on rows of {sources.table.name}: {type(trouble).__name__}: {said[0] if said else ''}",
+        hint="give the table as the model was trained on it: same columns, same types",
+    )
+
+
+def _spread_out(n: int, most: int = _PROBE_ROWS) -> np.ndarray[Any, np.dtype[np.intp]]:
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.intp))
+
+
+def _declared_target(code: Path) -> str:
+    """Return the `TARGET = "…"` of a training file, if it has one."""
+    try:
+        tree = ast.parse(code.read_bytes(), filename=code.name)
+    except (SyntaxError, ValueError) as wrong:
+        raise InputError(f"{code.name} is not valid Python: {wrong}") from wrong
+    for node in tree.body:
+        named = isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "TARGET" for t in node.targets)
+        value = node.value if isinstance(node, ast.Assign) and named else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return value.value
+    return ""
+
+
+def _estimator_of_code(sources: _Sources, table: Table, target: str, trust: Sequence[str]) -> Any:
+    """Fit the code on at most 20,000 rows, only to learn what the model takes."""
+    everything = infer(table, Signature(task=None if _few(table, target) else Task.REGRESSION), target)
+    plan = DataPlan(table=sources.table.name, target=everything.target)
+    content = _content(sources.use.name, plan, everything.interface)
+    split = read_split(sources.table.parent, content)
+    index = split.train_index
+    if len(index) > _SIGNATURE_ROWS:
+        split = replace(split, train_index=index[_spread_out(len(index), _SIGNATURE_ROWS)])
+    trained = train(sources.use.parent, content, split)
+    return load_own(sources.use.parent, trained.content, trust)
+
+
+def _few(table: Table, target: str) -> bool:
+    """Tell whether a target looks like classes: texts, truths, or at most 20 whole numbers."""
+    name = target or table.fields[-1].name
+    field = table.field(name)
+    if field is None or field.type not in ("number", "integer"):
+        return True
+    values = table.columns[name]
+    distinct = np.unique(values[np.isfinite(values)])
+    return len(distinct) <= 20 and bool((distinct == np.round(distinct)).all())  # noqa: PLR2004 (a rule of thumb)
+
+
+def _fit_onnx(sources: _Sources, table: Table, target: str) -> Inferred:
+    from roadworthy.runtimes.onnx import OnnxPredictor, graph_signature
+
+    content = sources.use.read_bytes()
+    names, width, classifier = graph_signature(content)
+    task = None if classifier else Task.REGRESSION
+    inferred = infer(table, Signature(task=task, features=names, width=width), target)
+    rows = take(table.columns, _spread_out(table.n))
+    try:
+        OnnxPredictor(content, inferred.interface).predict(rows)
+    except RoadworthyError:
+        raise
+    except Exception as wrong:
+        raise InputError(f"the graph fails on rows of {sources.table.name}: {str(wrong).splitlines()[0]}") from wrong
+    return inferred
+
+
+def _content(use: str, data: DataPlan, interface: Interface) -> Content:
+    return Content(use=use, data=data, baseline="", interface=interface)
+
+
+def _relative(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+
+
+def _refuse_overwriting(folder: Path, texts: Mapping[str, str], sources: _Sources) -> None:
+    taken = [name for name in texts if (folder / name).exists()]
+    for name, path in sources.copies.items():
+        there = folder / name
+        if there.exists() and (not there.is_file() or digest_file(there) != digest_file(path)):
+            taken.append(name)
+    if taken:
+        raise InputError(
+            f"{', '.join(sorted(taken))} exist already in {folder.name}/ and nothing is overwritten",
+            hint="choose an empty folder, or move these files away",
+        )
+
+
+def _write(folder: Path, texts: Mapping[str, str], sources: _Sources) -> list[str]:
+    """Write the project's files, the manifest last: a folder with a manifest is whole. Return what belongs in Git."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, path in sources.copies.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        draft = folder / f".{Path(name).name}.tmp"
+        shutil.copyfile(path, draft)
+        draft.replace(folder / name)
+    inside = [*sources.copies, *(_relative(folder, path) for path in (sources.use, sources.table))]
+    own = [name for name in dict.fromkeys(inside) if (folder / name).is_file()]
+    large = [name for name in own if (folder / name).stat().st_size > MOST_COMMITTED_BYTES]
+    lines = ignored(folder, large)
+    named = dict(texts) if lines is None else {".gitignore": lines, **texts}
+    for name in sorted(named, key=lambda name: name == "system.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / name, named[name].encode(), "home")
+    return [*named, *(name for name in own if name not in large)]
+
+
+def _commit(folder: Path, written: list[str]) -> tuple[str, str]:
+    """Commit the files in a new repository; in an existing one that is for its people to do."""
+    if checkout.git_is_missing():
+        return "", "Git is not installed, so nobody can tell from which code a release was built"
+    if checkout.in_repository(folder):
+        return checkout.look(folder).commit, "the folder is in a Git repository already: commit the new files there"
+    return checkout.start(folder, written, "Begin the project"), ""
+
+
+def _first_key(plane: Plane, owner: str, system: str) -> str:
+    principal = owner.split("@", 1)[0]
+    plane.people.put(Person(principal=principal, contact=owner))
+    made = create_key(
+        plane, principal, _SCOPES, Actor(principal=principal), systems=(system,), reason="the owner's first key"
+    )
+    return made.text
+
+
+def _call(url: str, system: str, key: str, split: Split, interface: Interface) -> str:
+    """Return a curl command that asks for one of the hold-out's rows."""
+    row: dict[str, Scalar] = {}
+    holdout = split.holdout().columns
+    if count_rows(holdout):
+        row = spread(take(holdout, slice(0, 1)), interface.features)[0]
+    body = json.dumps({"inputs": row}, ensure_ascii=False)
+    return (
+        f"curl -s {url}/v1/systems/{system}/predict -H 'Authorization: Bearer {key}' "
+        f"-H 'content-type: application/json' -d {shlex.quote(body)}"
+    )
