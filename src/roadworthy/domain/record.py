@@ -6,6 +6,8 @@ fields are appended at the end with a default, so that old frames stay readable.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from enum import IntFlag
 from typing import NamedTuple, TypeAlias
 
@@ -93,6 +95,16 @@ class Outcome(NamedTuple):
     entity: str = ""
     event_time: Micros = 0
     source: str = ""
+
+
+def outcome_key(*content: Value) -> str:
+    """Name an outcome by what it says, so that saying the same twice, by whatever way, counts once.
+
+    Args:
+        content: system, environment, scorer, record, entity, event time, value, in this order.
+    """
+    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 FRAME_RECORD = 1

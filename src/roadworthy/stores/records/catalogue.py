@@ -1,6 +1,7 @@
 """The catalogue: which Parquet files count, which segments are in them. Whatever it does not name does not exist.
 
-A small SQLite file of its own (WAL, synchronous FULL). One transaction makes new files count and their source segments
+A small SQLite file of its own, with a rollback journal and synchronous FULL, so that between transactions the file
+alone is whole and a backup may copy it. One transaction makes new files count and their source segments
 stop counting, so no reader sees a frame twice or not at all. Its version grows with every change: a reader who reads
 the version, the files, the segments and the version again has seen one state.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from bisect import bisect_left
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +65,7 @@ class Catalogue:
         self._lock = threading.RLock()
         try:
             self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._connection.execute("pragma journal_mode=wal")
+            self._connection.execute("pragma journal_mode=delete")
             self._connection.execute("pragma synchronous=full")
             self._connection.executescript(_SCHEMA)
         except sqlite3.Error as problem:
@@ -89,17 +91,18 @@ class Catalogue:
         self, kind: str, *, system: str = "", hours: Sequence[Micros] = (), start: Micros = 0, end: Micros = 1 << 62
     ) -> list[ParquetFile]:
         """Return the files of a kind that may hold rows of a system, of one of the hours, or of a span of time."""
-        where, parameters = ["kind = ? and latest >= ? and earliest < ?"], [kind, start, end]
+        where, parameters = "kind = ? and latest >= ? and earliest < ?", [kind, start, end]
         if system:
-            where.append("system = ?")
+            where += " and system = ?"
             parameters.append(system)
         if hours:
-            where.append("(" + " or ".join(["first_hour <= ? and last_hour >= ?"] * len(hours)) + ")")
-            parameters.extend(hour for hour in hours for _ in range(2))
-        sql = f"select * from files where {' and '.join(where)} order by first_hour, path"
+            where += " and last_hour >= ? and first_hour <= ?"
+            parameters += [min(hours), max(hours)]
         with self._lock:
-            rows = self._connection.execute(sql, parameters).fetchall()
-        return [ParquetFile._make((*row[:8], bool(row[8]))) for row in rows]
+            rows = self._connection.execute(f"select * from files where {where} order by first_hour, path", parameters)
+            found = [ParquetFile._make((*row[:8], bool(row[8]))) for row in rows]
+        wanted = sorted(hours)
+        return [file for file in found if not wanted or _holds(file, wanted)]
 
     def paths(self) -> set[str]:
         """Return the path of every file that counts, relative to the record folder."""
@@ -152,6 +155,11 @@ class Catalogue:
             except sqlite3.Error as problem:
                 raise _store_error(self.path, problem) from problem
             crash_point(f"{label}.after_commit")
+
+
+def _holds(file: ParquetFile, hours: Sequence[Micros]) -> bool:
+    at = bisect_left(hours, file.first_hour)
+    return at < len(hours) and hours[at] <= file.last_hour
 
 
 def _insert(connection: sqlite3.Connection, file: ParquetFile, sources: Iterable[str]) -> None:

@@ -72,7 +72,7 @@ class RecordStore:
         self._connection = connect(folder)
         self._serials = itertools.count()
         self._tails: dict[SegmentName, _Tail] = {}
-        self._seen = -1
+        self._viewed: dict[str, str] = {}
         for kind, table in _NO_ROWS.items():
             self._connection.execute(create_table(kind, table))
 
@@ -213,13 +213,19 @@ class RecordStore:
         statements = self._connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise InputError("a question to the record log is one SELECT")
-        for kind, view in _VIEWS.items():
-            source = self._source(kind, self._catalogue.files(kind, **narrow))
-            self._connection.execute(f"create or replace view {view} as {source}")
-        self._connection.execute(_LATEST_OUTCOMES)
+        self._prepare_views(narrow)
         answer = self._connection.execute(sql, list(parameters))
         names = [column[0] for column in answer.description or ()]
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    def _prepare_views(self, narrow: dict[str, Any]) -> None:
+        sources = {kind: self._source(kind, self._catalogue.files(kind, **narrow)) for kind in _VIEWS}
+        if sources == self._viewed:
+            return
+        for kind, view in _VIEWS.items():
+            self._connection.execute(f"create or replace view {view} as {sources[kind]}")
+        self._connection.execute(_LATEST_OUTCOMES)
+        self._viewed = sources
 
     def _begin_scan(self, system: str, environment: str, start: Micros, end: Micros) -> duckdb.DuckDBPyConnection:
         source = self._source(RECORDS, self._catalogue.files(RECORDS, system=system, start=start, end=end))
