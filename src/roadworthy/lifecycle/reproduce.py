@@ -114,13 +114,9 @@ def _compare(
     apart = [name for name, (then, again) in pairs.items() if abs(then - again) > tolerance * max(1.0, abs(then))]
     before = {one.role: one.digest for one in candidate.artifacts if one.role != "reference"}
     after = {one.role: one.digest for one in prototype.artifacts}
-    differences = [
-        f"the recipe is another: {cause}"
-        for cause in _causes(candidate, run, recipe.digest, prototype.environment.distributions)
-    ]
-    differences += [
-        f"artifact '{role}' differs" for role in sorted({*before, *after}) if before.get(role) != after.get(role)
-    ]
+    differences = [_cause(candidate, prototype.environment)] if recipe.digest != run.recipe else []
+    changed = [role for role in sorted({*before, *after}) if before.get(role) != after.get(role)]
+    differences += [f"artifact '{role}' differs" for role in changed]
     differences += [f"metric {name} was {pairs[name][0]:.6g} and is {pairs[name][1]:.6g}" for name in apart]
     if found is not None and not found.holds:
         differences.append(f"predictions on the reference rows differ: {found}")
@@ -139,7 +135,7 @@ def _agreement(
     candidate: Candidate, kept: Artifacts, split: Split, rebuilt: Predictor, tolerance: float
 ) -> Agreement | None:
     """Compare the release's answers to the reference rows with the rebuilt ones'."""
-    runtime = plugins.load("roadworthy.runtimes", candidate.runtime)()
+    runtime = plugins.load("runtimes", candidate.runtime)
     rows = split.reference().columns
     released: Predictor = runtime.load(candidate, kept)
     found = agreement(released.predict(rows), rebuilt.predict(rows), candidate.interface)
