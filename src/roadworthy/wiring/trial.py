@@ -16,7 +16,7 @@ from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.system import System
 from roadworthy.errors import InputError, NotFoundError, RoadworthyError
 from roadworthy.lifecycle import present
-from roadworthy.lifecycle.project_tests import Subject, run_tests
+from roadworthy.lifecycle.run_tests import Subject, run_tests
 from roadworthy.lifecycle.split import Split, read_split
 from roadworthy.ports.gate import LoadReport, Rows, TestReport
 from roadworthy.ports.plane import Plane
@@ -60,18 +60,6 @@ def trial_for(
     """
     with ExitStack() as stack:
         yield HttpTrial(plane, system, candidate, folder, baseline, notes, stack)
-
-
-def prove_loads(plane: Plane) -> Callable[[Candidate], None]:
-    """Return what proves that a candidate loads here: digests, environment and trust checked, one answer given.
-
-    What it returns raises ArtifactError or EnvironmentMismatch, which say why not.
-    """
-
-    def prove(candidate: Candidate) -> None:
-        _load(plane, candidate)
-
-    return prove
 
 
 class HttpTrial:
