@@ -83,6 +83,15 @@ def plane() -> Plane:
     return open_plane(replace(found, home=home))
 
 
+def first_plane() -> Plane:
+    """Open the home, creating it where there is none."""
+    from roadworthy.stores.home import create, is_home
+
+    if not is_home(home_path()):
+        create(home_path(), clock=settings().clock)
+    return plane()
+
+
 def home_path() -> Path:
     """Return where the home is or would be."""
     found = settings().home

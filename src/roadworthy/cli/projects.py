@@ -24,16 +24,31 @@ _STATE_STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "
 def init(
     *,
     source: Annotated[Path, Parameter(name="--from", help="model.skops, model.onnx, or train.py with train(rows)")],
-    data: Annotated[Path | None, Parameter(help="the table it was trained on: Parquet or CSV")] = None,
-    owner: Annotated[str, Parameter(help="who answers for it: an address")] = "",
+    data: Annotated[Path, Parameter(help="the table it was trained on: Parquet or CSV")],
+    owner: Annotated[str, Parameter(help="where the owner is reached: ana@example.com")],
     target: Annotated[str, Parameter(help="the column to predict; default: inferred, and said")] = "",
     name: Annotated[str, Parameter(help="the system's name; default: the folder's")] = "",
+    trust: Annotated[tuple[str, ...], Parameter(consume_multiple=True, help="types a skops file may hold")] = (),
 ) -> Reply:
     """Make a project around a prototype: manifest, interface, baseline, first test, home and key."""
     from roadworthy.lifecycle.init import init as verb
 
-    made = verb(source, data, owner, target=target or None, folder=Path.cwd(), name=name or None)
-    return Reply(data=made.to_doc(), show=lines(*made.lines))
+    made = verb(
+        source, data, owner, folder=Path.cwd(), open_plane=context.first_plane, target=target, name=name, trust=trust
+    )
+    shown = lines(
+        f"{made.name}: wrote {', '.join(made.files)}",
+        *(f"note: {note}" for note in made.notes),
+        "",
+        f"key (shown once): {made.key}",
+        "",
+        "next: roadworthy release",
+        "then: roadworthy up",
+        "and from another terminal:",
+        made.call,
+    )
+    data_out = {"system": made.name, "files": made.files, "key": made.key, "call": made.call, "notes": made.notes}
+    return Reply(data=data_out, show=shown)
 
 
 @app.command(group=PROJECT)
@@ -165,13 +180,14 @@ def runs(*, system: System = "", compare: Annotated[tuple[str, ...], Parameter(c
         compare: two or more run ids; prints where they differ.
     """
     from roadworthy.lifecycle.runs import compare as compare_runs
+    from roadworthy.lifecycle.runs import find_run
     from roadworthy.lifecycle.runs import runs as verb
 
     plane, name = context.plane(), context.system_name(system)
     if compare:
-        differences = compare_runs(plane, name, compare)
-        rows = [(one.key, *one.values) for one in differences]
-        return Reply(data=differences, show=table(("what", *compare), rows, "they do not differ"))
+        beside = compare_runs([find_run(plane, name, one) for one in compare])
+        rows = [(key, *values) for key, values in (*beside.parameters.items(), *beside.metrics.items())]
+        return Reply(data=beside, show=table(("what", *(run.id for run in beside.runs)), rows, "nothing to compare"))
     found = verb(plane, name)
     rows = [
         (

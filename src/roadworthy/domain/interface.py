@@ -83,7 +83,7 @@ class Interface:
     @property
     def features(self) -> tuple[Field, ...]:
         """Return the inputs that reach the model, in its column order."""
-        return tuple(field for field in self.inputs if field.role in (FieldRole.FEATURE, FieldRole.AGE))
+        return tuple(field for field in self.inputs if field.role is FieldRole.FEATURE)
 
     @property
     def entity(self) -> Field | None:

@@ -85,7 +85,7 @@ def fold_features(
     columns = list(zip(*(record.inputs for record in rows), strict=True))
     broken = [{name for name, _ in record.violations} for record in rows]
     for place, field in enumerate(interface.inputs):
-        if field.name not in reference.counts or field.role not in (FieldRole.FEATURE, FieldRole.AGE):
+        if field.name not in reference.counts or field.role is not FieldRole.FEATURE:
             continue
         values = _as_array(columns[place], field.type)
         outside = np.array([field.name in names for names in broken]) if any(broken) else None

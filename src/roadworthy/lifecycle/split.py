@@ -116,7 +116,7 @@ def _typed_time(plan: DataPlan, interface: Interface) -> Iterable[Field]:
 
 
 def _check_columns(table: Table, plan: DataPlan, interface: Interface) -> None:
-    needed = [field.name for field in interface.inputs if field.role in (FieldRole.FEATURE, FieldRole.AGE)]
+    needed = [field.name for field in interface.inputs if field.role is FieldRole.FEATURE]
     needed += [name for name in (plan.time, plan.entity) if name]
     missing = [name for name in needed if table.field(name) is None]
     if not missing:

@@ -178,7 +178,7 @@ class Compiled:
 
 
 def _is_feature(field: Field) -> bool:
-    return field.role in (FieldRole.FEATURE, FieldRole.AGE)
+    return field.role is FieldRole.FEATURE
 
 
 def _position(fields: Sequence[Field], role: FieldRole) -> int | None:
