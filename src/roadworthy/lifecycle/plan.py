@@ -12,7 +12,7 @@ from roadworthy.domain.ledger import Noun
 from roadworthy.domain.moment import Micros, iso, spell_duration
 from roadworthy.domain.objective import Objective
 from roadworthy.domain.rollout import RolloutState
-from roadworthy.domain.system import Content, Owner, Policy, System, Tier
+from roadworthy.domain.system import Content, Policy, System, Tier
 from roadworthy.errors import RoadworthyError
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.apply import standing_in_the_way
@@ -140,21 +140,9 @@ def plan(plane: Plane, system: System) -> Plan:
 
 def in_force(plane: Plane, system: str) -> tuple[Policy | None, Content | None]:
     """Return the policy and the content that `apply` put in force, with the contacts that are kept apart."""
-    document = plane.ledger.state(Noun.POLICY, system)
+    known = plane.ledger.state(Noun.POLICY, system) is not None
     content = present.standing(plane, system).get("content")
-    policy = from_doc(Policy, document) if document is not None else None
-    return (
-        replace(policy, owner=_reached(plane, policy.owner)) if policy else None,
-        from_doc(Content, content) if content else None,
-    )
-
-
-def _reached(plane: Plane, owner: Owner) -> Owner:
-    def contact(name: str) -> str:
-        known = plane.people.get(name) if name else None
-        return known.contact if known else ""
-
-    return replace(owner, contact=contact(owner.principal), backup_contact=contact(owner.backup))
+    return (present.policy(plane, system) if known else None, from_doc(Content, content) if content else None)
 
 
 def _changes(policy: Policy | None, content: Content | None, system: System) -> Iterator[Change]:
@@ -184,7 +172,7 @@ def _flat_content(content: Content) -> dict[str, Any]:
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
         name = f"{prefix}{key}"
-        if isinstance(item, Mapping):
+        if isinstance(item, Mapping) and (item or not prefix):
             yield from _flat(cast("Mapping[str, Any]", item), f"{name}.")
         else:
             yield name, item

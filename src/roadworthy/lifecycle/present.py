@@ -7,6 +7,7 @@ between, the commit is refused and the verb reads again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from roadworthy.domain.digest import Digest
@@ -16,7 +17,7 @@ from roadworthy.domain.principal import Actor, Principal, PrincipalKind
 from roadworthy.domain.release import Release
 from roadworthy.domain.rollout import Rollout
 from roadworthy.domain.route import Route
-from roadworthy.domain.system import Policy
+from roadworthy.domain.system import Owner, Policy
 from roadworthy.errors import Conflict, NotFoundError, NotPermitted
 from roadworthy.ports.plane import Plane
 from roadworthy.stores.codec import from_doc
@@ -37,7 +38,7 @@ def systems(plane: Plane) -> tuple[str, ...]:
 
 
 def policy(plane: Plane, system: str) -> Policy:
-    """Return the policy in force.
+    """Return the policy in force, with the contacts of owner and backup, which live where they can be erased.
 
     Raises:
         NotFoundError: no such system; names the nearest.
@@ -45,7 +46,18 @@ def policy(plane: Plane, system: str) -> Policy:
     document = plane.ledger.state(Noun.POLICY, system)
     if document is None:
         raise NotFoundError.among("system", system, systems(plane), hint="roadworthy apply")
-    return from_doc(Policy, document)
+    found = from_doc(Policy, document)
+    return replace(found, owner=reached(plane, found.owner))
+
+
+def reached(plane: Plane, owner: Owner) -> Owner:
+    """Fill in how owner and backup are reached; empty for one whose address was erased."""
+
+    def contact(name: str) -> str:
+        known = plane.people.get(name) if name else None
+        return known.contact if known else ""
+
+    return replace(owner, contact=contact(owner.principal), backup_contact=contact(owner.backup))
 
 
 def standing(plane: Plane, system: str) -> dict[str, Any]:

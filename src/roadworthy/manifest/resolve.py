@@ -89,8 +89,7 @@ def _owner(shape: OwnerShape | None, reading: Reading) -> Owner:
         reading.note(("owner",), "the owner has no contact", "such as contact: ana@example.com")
     contact = shape.contact or ""
     principal = shape.name or contact.split("@", 1)[0]
-    backup_contact = shape.backup_contact or (shape.backup if shape.backup and "@" in shape.backup else "") or ""
-    backup = (shape.backup or backup_contact).split("@", 1)[0]
+    backup, backup_contact = _backup(shape, str(reading.document.value.get("system", "")))
     for key, name in (("name", principal), ("backup", backup)):
         if name and not _PRINCIPAL.fullmatch(name):
             reading.note(("owner", key), f"'{name[:60]}' is not a principal's id", "letters, digits, dots and hyphens")
@@ -101,6 +100,16 @@ def _owner(shape: OwnerShape | None, reading: Reading) -> Owner:
     if backup and backup == principal:
         reading.note(("owner", "backup"), "owner and backup are the same person")
     return Owner(principal=principal, contact=contact, backup=backup, backup_contact=backup_contact)
+
+
+def _backup(shape: OwnerShape, system: str) -> tuple[str, str]:
+    """Return the backup's id and contact. A bare address says both; a web address is the team's."""
+    given = shape.backup or ""
+    contact = shape.backup_contact or (given if "@" in given or ":" in given else "")
+    name = given or contact
+    if ":" in name:
+        return f"{system}-team", contact
+    return name.split("@", 1)[0], contact
 
 
 def _decision(shape: DecisionShape | None, reading: Reading) -> Decision:

@@ -55,7 +55,9 @@ def _mutate(text: str, chance: random.Random) -> str | bytes:
         elif kind == 1:
             text = text[:first] + text[min(last, first + 12) :]
         elif kind == 2:
-            text = text[:place] + chr(chance.choice((chance.randrange(128), chance.randrange(0x3000)))) + text[place + 1 :]
+            text = (
+                text[:place] + chr(chance.choice((chance.randrange(128), chance.randrange(0x3000)))) + text[place + 1 :]
+            )
         elif kind == 3:
             chance.shuffle(lines)
             text = "".join(lines)

@@ -196,6 +196,24 @@ def test_digests_depend_on_every_meaning(read, more, without, which):
     assert (one.content.digest != other.content.digest) is (which == "content")
 
 
+@pytest.mark.parametrize(
+    ("owner", "backup", "contact"),
+    [
+        ("{contact: ana@x.com}", "", ""),
+        ("{contact: ana@x.com, backup: ben@x.com}", "ben", "ben@x.com"),
+        ("{contact: ana@x.com, backup: ben}", "ben", ""),
+        ("{contact: ana@x.com, backup: ben, backup_contact: b@x.com}", "ben", "b@x.com"),
+        ("{contact: ana@x.com, backup_contact: ben@x.com}", "ben", "ben@x.com"),
+        ("{contact: ana@x.com, backup: 'https://hook.example.com'}", "flights-team", "https://hook.example.com"),
+        ("{contact: ana@x.com, backup_contact: 'file:team.jsonl'}", "flights-team", "file:team.jsonl"),
+    ],
+)
+def test_a_backup_is_a_person_or_the_team_s_address(read, owner, backup, contact):
+    """Whoever is paged when the owner is gone has an id in the ledger and a contact beside it."""
+    found = read(f"owner: {owner}\n", without="owner").policy.owner
+    assert (found.backup, found.backup_contact) == (backup, contact)
+
+
 def test_contacts_are_no_part_of_the_policy(read):
     """Where people are reached can be erased, so no digest may rest on it."""
     one = read("owner: {name: ana, contact: a@example.com}\n", without="owner")

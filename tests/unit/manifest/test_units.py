@@ -20,14 +20,18 @@ def test_durations_carry_their_unit(text, micros):
     assert units.duration(text) == micros
 
 
-@pytest.mark.parametrize("value", ["5", 5, 5.0, None, True, "5 weeks", "-5m", "0.0000001s", "99999999d", "", "m", "1.2.3s"])
+@pytest.mark.parametrize(
+    "value", ["5", 5, 5.0, None, True, "5 weeks", "-5m", "0.0000001s", "99999999d", "", "m", "1.2.3s"]
+)
 def test_what_is_no_duration_shows_how_one_is_written(value):
     """The message is an example to copy."""
     with pytest.raises(UnitError, match=r"50ms|microseconds"):
         units.duration(value)
 
 
-@pytest.mark.parametrize(("value", "share"), [("2%", 0.02), (0.02, 0.02), ("0.02", 0.02), (1, 1.0), ("100%", 1.0), (0, 0.0)])
+@pytest.mark.parametrize(
+    ("value", "share"), [("2%", 0.02), (0.02, 0.02), ("0.02", 0.02), (1, 1.0), ("100%", 1.0), (0, 0.0)]
+)
 def test_shares_are_percentages_or_parts(value, share):
     """2% and 0.02 are one value."""
     assert units.share(value) == share
