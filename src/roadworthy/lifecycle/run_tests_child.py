@@ -77,26 +77,24 @@ def with_pytest(subject: Subject) -> dict[str, Any]:
     """Run `tests/` with pytest, under the project's own pytest settings."""
     import pytest
 
-    tally = Tally(subject)
+    tally, given = Tally(), ModuleType("roadworthy_given")
+    for name, call in subject.given.items():
+        # pytest looks for fixtures in modules and classes, not in instances.
+        setattr(given, name, pytest.fixture(name=name)(_plain(call)))
     # The settings of a folder further up are not the project's.
     settings = [] if any(Path(name).is_file() for name in _SETTINGS) else ["-c", os.devnull]
     where = ["--rootdir=.", "--confcutdir=.", "-p", "no:cacheprovider"]
-    code = int(pytest.main(["tests", *where, *settings], plugins=[tally]))
+    code = int(pytest.main(["tests", *where, *settings], plugins=[tally, given]))
     stopped = "" if code in _ORDINARY_CODES else f"pytest ended with code {code}"
     return {"passed": tally.passed, "failures": tally.failures, "stopped": stopped}
 
 
 class Tally:
-    """A pytest plug-in that gives tests their subject, counts what passed and names what failed."""
+    """A pytest plug-in that counts what passed and names what failed."""
 
-    def __init__(self, subject: Subject) -> None:
-        import pytest
-
+    def __init__(self) -> None:
         self.passed = 0
         self.failures: list[str] = []
-        self.predict, self.rows, self.candidate = (
-            pytest.fixture(name=name)(_plain(subject.given[name])) for name in ("predict", "rows", "candidate")
-        )
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Count a test once; one that fails while it sets up or clears away has failed."""
