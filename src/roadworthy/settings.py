@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 
@@ -50,3 +50,15 @@ def from_environment() -> Settings:
         key=read("ROADWORTHY_KEY", ""),
         url=read("ROADWORTHY_URL", ""),
     )
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Write settings as the environment of a child process that shall run under the same ones.
+
+    A crash point stays with the process it was armed for.
+    """
+    return {
+        f"ROADWORTHY_{name.upper()}": str(value.absolute() if isinstance(value, Path) else value)
+        for name, value in asdict(settings).items()
+        if name != "crash_at"
+    } | {"ROADWORTHY_CRASH_AT": ""}

@@ -50,6 +50,12 @@ def policy(plane: Plane, system: str) -> Policy:
     return replace(found, owner=reached(plane, found.owner))
 
 
+def policy_digest(plane: Plane, system: str) -> Digest:
+    """Name the policy revision in force; contacts are no part of it."""
+    document = plane.ledger.state(Noun.POLICY, system)
+    return "" if document is None else from_doc(Policy, document).digest
+
+
 def reached(plane: Plane, owner: Owner) -> Owner:
     """Fill in how owner and backup are reached; empty for one whose address was erased."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from roadworthy.domain.candidate import Candidate, Run
+from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.digest import Digest
 from roadworthy.domain.exposure import first_route, promoted, under_trial
-from roadworthy.domain.ledger import Decide, Noun
+from roadworthy.domain.objective import Watch
 from roadworthy.domain.principal import Actor
 from roadworthy.domain.release import Release
 from roadworthy.domain.rollout import Rollout, RolloutState, Stage, StagePlan, enter
@@ -16,10 +16,10 @@ from roadworthy.domain.route import Route
 from roadworthy.domain.system import Policy
 from roadworthy.errors import RefusedError, RoadworthyError
 from roadworthy.lifecycle import present
+from roadworthy.lifecycle.admit_by_force import find_or_admit
 from roadworthy.lifecycle.change_route import rollout_aborted, rollout_changed, route_changed
 from roadworthy.lifecycle.publish import publish
 from roadworthy.ports.plane import Plane
-from roadworthy.stores.codec import from_doc, to_doc
 
 ProveLoads = Callable[[Candidate], None]
 """Loads a candidate as a worker would, or raises; given by wiring."""
@@ -87,7 +87,7 @@ def _attempt(
     rollout_seq = present.rollout_seq(plane, system, environment)
     policy, now = present.policy(plane, system), plane.clock.now()
     known = present.releases(plane, system)
-    release, admission = _find(plane, known, system, text, policy, actor, reason, now, force=force)
+    release, admission = find_or_admit(plane, known, system, text, actor, reason, force=force)
     baseline = _baseline(known, system)
     before = present.route(plane, system, environment) or first_route(system, environment, baseline)
     under_way = present.running(plane, system, environment)
@@ -103,7 +103,9 @@ def _attempt(
             sentence=sentence,
         )
     _prove(prove, release, _targets(before, release, known, baseline))
-    rollout = _rollout(system, environment, release, before, policy, actor, now, force=force)
+    revision = present.policy_digest(plane, system)
+    plan = _AT_ONCE if force else policy.rollout or _AT_ONCE
+    rollout = _rollout(system, environment, release, before, plan, revision, actor, now)
     bad = present.withdrawn(known) | ({before.champion} if before.degraded_by else frozenset[Digest]())
     route = exposed(before, rollout, policy, baseline, bad)
     why = reason or f"promote {release.name}"
@@ -133,8 +135,6 @@ def exposed(route: Route, rollout: Rollout, policy: Policy, baseline: Digest, ba
 
 def forget_watches(plane: Plane, system: str, environment: str, release: Digest) -> None:
     """Judge a release afresh after it was put in front: an old breach does not speak about new answers."""
-    from roadworthy.domain.objective import Watch
-
     old = {
         key: Watch(objective=key.objective, release=release)
         for key in plane.observations.watches(system, environment)
@@ -147,71 +147,6 @@ def forget_watches(plane: Plane, system: str, environment: str, release: Digest)
 def _save_watches(plane: Plane, watches: object) -> None:
     cursor = plane.observations.cursor()
     plane.observations.save(before=cursor, cursor=cursor, watches=watches)  # pyright: ignore[reportArgumentType]
-
-
-def _find(
-    plane: Plane,
-    known: dict[Digest, Release],
-    system: str,
-    text: str,
-    policy: Policy,
-    actor: Actor,
-    reason: str,
-    now: int,
-    *,
-    force: bool,
-) -> tuple[Release, list[Decide]]:
-    """Find a release; with force also a candidate that its gates refused, admitted here by a person's word."""
-    try:
-        return present.find_release(known, text, system), []
-    except RoadworthyError:
-        candidate = _candidate(plane, system, text) if force else None
-        if candidate is None:
-            raise
-    release = Release(
-        id=candidate.id,
-        system=system,
-        number=1 + max((release.number for release in known.values()), default=0),
-        candidate=candidate,
-        policy=policy.digest,
-        run=_run_of(plane, system, candidate.id),
-        admitted_at=now,
-        admitted_by=actor.principal,
-        verdicts=_verdicts_of(plane, system, candidate.id),
-        forced_by=actor.principal,
-    )
-    admitted = Decide(
-        kind="release.admitted",
-        system=system,
-        noun=Noun.RELEASE,
-        subject=release.id,
-        after=to_doc(release),
-        actor=actor,
-        reason=reason,
-        expected=0,
-    )
-    return release, [admitted]
-
-
-def _candidate(plane: Plane, system: str, text: str) -> Candidate | None:
-    """Find a candidate by digest or its first digits; `candidate` is the newest one that is no baseline."""
-    states = plane.ledger.states(Noun.CANDIDATE, system)
-    found = [from_doc(Candidate, document) for document in states.values()]
-    rivals = [candidate for candidate in found if not candidate.is_baseline]
-    if text in ("candidate", f"{system}@candidate"):
-        return rivals[-1] if rivals else None
-    digits = text.removeprefix("sha256:")
-    named = [one for one in rivals if len(digits) >= 6 and one.id.removeprefix("sha256:").startswith(digits)]  # noqa: PLR2004
-    return named[0] if len(named) == 1 else None
-
-
-def _run_of(plane: Plane, system: str, candidate: Digest) -> str:
-    runs = [from_doc(Run, document) for document in plane.ledger.states(Noun.RUN, system).values()]
-    return next((run.id for run in reversed(runs) if run.candidate == candidate), "")
-
-
-def _verdicts_of(plane: Plane, system: str, candidate: Digest) -> tuple[str, ...]:
-    return tuple(name for name in plane.ledger.states(Noun.VERDICT, system) if name.startswith(f"{candidate}/"))
 
 
 def _baseline(known: dict[Digest, Release], system: str) -> Digest:
@@ -266,20 +201,18 @@ def _rollout(
     environment: str,
     release: Release,
     route: Route,
-    policy: Policy,
+    plan: tuple[StagePlan, ...],
+    revision: Digest,
     actor: Actor,
     now: int,
-    *,
-    force: bool,
 ) -> Rollout:
-    plan = _AT_ONCE if force else policy.rollout or _AT_ONCE
     begun = Rollout(
         id=f"{system}/{environment}/{route.version + 1}",
         system=system,
         environment=environment,
         release=release.id,
         replaces=route.champion,
-        policy=policy.digest,
+        policy=revision,
         plan=plan,
         started_at=now,
         started_by=actor.principal,

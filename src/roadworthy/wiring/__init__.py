@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadworthy import plugins
 from roadworthy.domain.candidate import Candidate
@@ -22,6 +22,9 @@ from roadworthy.stores.metadata import Metadata
 from roadworthy.stores.observations import SqlObservations
 from roadworthy.stores.people import SqlPeople
 from roadworthy.stores.snapshots import FileSnapshots
+
+if TYPE_CHECKING:
+    from roadworthy.wiring.processes import AppFactory
 
 
 def open_plane(settings: Settings) -> Plane:
@@ -92,3 +95,28 @@ def run_serve(settings: Settings) -> None:
     from roadworthy.serving.serve import run
 
     run(settings)
+
+
+def run_control(settings: Settings, app_factory: AppFactory | None = None) -> None:
+    """Run the control process in this process until it is told to end; the factory builds its pages.
+
+    Raises:
+        NotFoundError: there is no home.
+        UnavailableError: the port is in use.
+    """
+    from roadworthy.wiring.processes import control
+
+    control(settings, app_factory)
+
+
+def run_up(settings: Settings, say: Callable[[str], None] = print) -> None:
+    """Run everything on this machine until it is told to end; `say` gets a line for what people should know.
+
+    Raises:
+        NotFoundError: there is no home.
+        RefusedError: a release that is in force, or the one behind it, does not load.
+        UnavailableError: a port is in use.
+    """
+    from roadworthy.wiring.processes import up
+
+    up(settings, say)

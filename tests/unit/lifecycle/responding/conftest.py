@@ -24,6 +24,7 @@ from roadworthy.domain.system import Decision, Owner, Policy, WatchPlan
 from roadworthy.errors import ArtifactError
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.promote import promote
+from roadworthy.ports.people import Person
 from roadworthy.ports.plane import Plane
 from roadworthy.ports.records import Losses
 from roadworthy.stores.codec import to_doc
@@ -48,7 +49,7 @@ def objective(name: str, monitor: str, threshold: float, light: Light, *, below:
 
 
 POLICY = Policy(
-    owner=Owner(principal="ada", contact="file:pages.jsonl", backup="ben", backup_contact="file:backup.jsonl"),
+    owner=Owner(principal="ada", contact="", backup="ben"),
     decision=Decision(what="rebook", cost_of_failure_micros=5_000_000),
     rollout=(
         StagePlan(stage=Stage.SHADOW, share=0.5, records=10),
@@ -187,6 +188,8 @@ def world(tmp_path: Path) -> Iterator[World]:
         records=CountedRecords(),
     )
     plane = replace(plane, home=replace(plane.home, root=tmp_path))
+    for name, contact in (("ada", "file:pages.jsonl"), ("ben", "file:backup.jsonl")):
+        plane.people.put(Person(principal=name, contact=contact))
     made = World(plane=plane, clock=clock)
     made.apply(POLICY)
     made.admit(0, baseline=True)

@@ -25,6 +25,7 @@ from roadworthy.lifecycle.publish import is_published
 from roadworthy.lifecycle.reconcile import Look, reconcile
 from roadworthy.lifecycle.respond import Command, carry_out, handle
 from roadworthy.ports.pager import Page
+from roadworthy.ports.people import Person
 from roadworthy.stores.codec import to_doc
 
 ADA = Actor(principal="ada")
@@ -347,12 +348,8 @@ def test_a_page_that_never_arrives_ends_as_a_failed_action(world: World) -> None
 def test_a_policy_that_names_no_address_fails_the_page(world: World) -> None:
     """Nobody to reach is a failed action, not a silent one."""
     policy = present.policy(world.plane, "flights")
-    nobody = replace(
-        policy,
-        owner=replace(policy.owner, contact="ada@example.org"),
-        failure=replace(policy.failure, pager=()),
-    )
-    world.apply(nobody)
+    world.plane.people.put(Person(principal="ada", contact="ada@example.org"))
+    world.apply(replace(policy, failure=replace(policy.failure, pager=())))
     two_live(world)
     break_it(world)
     look(world)
