@@ -84,11 +84,12 @@ def plane() -> Plane:
 
 
 def first_plane() -> Plane:
-    """Open the home, creating it where there is none."""
+    """Open the home, creating it where there is none. `replay:2013-04-01T04:00:00Z` starts its clock in the past."""
     from roadworthy.stores.home import create, is_home
 
     if not is_home(home_path()):
-        create(home_path(), clock=settings().clock)
+        clock, _, start = settings().clock.partition(":")
+        create(home_path(), clock=clock, now=moment(start) if start else None)
     return plane()
 
 

@@ -60,7 +60,7 @@ def plan(*, everything: Annotated[bool, Parameter(name="--all", negative="")] = 
     """
     from roadworthy.lifecycle.plan import plan as verb
 
-    found = verb(context.plane(), context.manifest())
+    found = verb(context.first_plane(), context.manifest())
     news = "new" if found.is_new else "changed" if found.changes else "unchanged"
     head = [f"{found.system}: {news} (policy {short(found.policy)}, content {short(found.content)})"]
     if found.needs_candidate:
@@ -84,7 +84,8 @@ def apply(*, reason: Reason = "") -> Reply:
     """Put the manifest's policy in force. `owner` and `failure` act at once."""
     from roadworthy.lifecycle.apply import apply as verb
 
-    done = verb(context.plane(), context.manifest(), actor=context.actor(), reason=reason)
+    plane = context.first_plane()
+    done = verb(plane, context.manifest(), actor=context.actor(), reason=reason)
     said = f"{done.system}: policy {short(done.policy)} is in force"
     return Reply(data=done, show=lines(said if done.changed else f"{said} already"))
 
@@ -94,7 +95,7 @@ def build() -> Reply:
     """Build the candidate and its baseline, or find those that the same recipe built before."""
     from roadworthy.lifecycle.build import build as verb
 
-    done = verb(context.folder(), context.manifest(), context.plane(), context.actor())
+    done = verb(context.folder(), context.manifest(), context.first_plane(), context.actor())
     how = "built before from the same recipe" if done.reused else f"built in {done.run.seconds:.1f} s"
     figures = [(name, f"{value:.4f}") for name, value in sorted(done.run.metrics.items())]
     data = {"candidate": done.candidate.id, "reused": done.reused, "run": done.run}
@@ -112,7 +113,7 @@ def check() -> Reply:
     from roadworthy.lifecycle.check import check as verb
     from roadworthy.wiring import trial_for
 
-    plane = context.plane()
+    plane = context.first_plane()
     done = verb(plane, context.folder(), context.manifest(), actor=context.actor(), trial_for=trial_for)
     return Reply(data=done, show=after(_verdicts(done.verdicts), lines(done.sentence)), exit_code=done.exit_code)
 
@@ -129,7 +130,7 @@ def release(*, reason: Reason = "") -> Reply:
         sys.stderr.write(f"{text}\n")
 
     done = verb(
-        context.plane(),
+        context.first_plane(),
         context.folder(),
         context.manifest(),
         actor=context.actor(),
