@@ -33,7 +33,8 @@ class Reading:
     def unknown(self, noun: str, name: str, installed: Iterable[str], path: Path, *, key: bool = False) -> None:
         """Note that a plug-in or name does not exist, with the nearest one and all there are."""
         known = sorted(installed)
-        message = f"no {noun} called '{name[:60]}'; installed: {', '.join(known) or 'none'}"
+        there = "in force" if " or " in noun else "installed"
+        message = f"no {noun} called '{name[:60]}'; {there}: {', '.join(known) or 'none'}"
         self.note(path, message, nearest(name, known), key=key)
 
 

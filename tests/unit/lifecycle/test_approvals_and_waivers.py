@@ -63,12 +63,21 @@ def plane(tier, clock):
         owner=Owner(principal="ana", contact=""), decision=Decision(tier=tier), gates=(GatePlan(name="latency"),)
     )
     decisions = [
-        Decide(kind="policy.applied", system="flights", noun=Noun.POLICY, subject="flights", after=to_doc(policy), actor=ANA)
-    ]  # fmt: skip
+        Decide(
+            kind="policy.applied",
+            system="flights",
+            noun=Noun.POLICY,
+            subject="flights",
+            after=to_doc(policy),
+            actor=ANA,
+        )
+    ]
     decisions += [
-        Decide(kind="candidate.built", system="flights", noun=Noun.CANDIDATE, subject=one.id, after=to_doc(one), actor=ANA)
+        Decide(
+            kind="candidate.built", system="flights", noun=Noun.CANDIDATE, subject=one.id, after=to_doc(one), actor=ANA
+        )
         for one in (BASELINE, FIRST, SECOND)
-    ]  # fmt: skip
+    ]
     plane.ledger.commit(decisions)
     return plane
 

@@ -52,9 +52,11 @@ INTERFACE = Interface(
     positive="yes",
 )
 OBJECTIVES = (
-    Objective(name="errors", when=Condition(monitor="errors", comparison=Comparison.ABOVE, threshold=0.05, grace=30_000_000)),
+    Objective(
+        name="errors", when=Condition(monitor="errors", comparison=Comparison.ABOVE, threshold=0.05, grace=30_000_000)
+    ),
     Objective(name="harm", when=Condition(monitor="harm", comparison=Comparison.ABOVE)),
-)  # fmt: skip
+)
 POLICY = Policy(
     owner=Owner(principal="ana", contact="ana@example.com", backup="ben", backup_contact="ben@example.com"),
     gates=(GatePlan(name="latency", parameters={"p99_ms": 50.0}),),

@@ -37,11 +37,65 @@ failure:
 keep: {records: forever}
 """
 SPLICES = (
-    "", "\x00", "\t", "\n", "\r", " ", ": ", "- ", "&a ", "*a", "!!python/object:os.system ", "!t ", "{", "}", "[", "]",
-    "'", '"', "#", "%", "@", "|", ">", "?", "---\n", "...\n", "%YAML 1.1\n", "<<: ", "\u2028", "\ufeff", "\ud800", "\U0001f600",
-    "no", "null", "~", "9" * 5000, "1e999", "-0", ".nan", "0x10", "[" * 60, "{a: " * 60, "a" * 3000, "../", "/",
-    "é", "\x85", "roadworthy", "true", "2013-01-01", "%", "for", "()", ">=", "errors", "? [a] : b\n", "\\", "~/x",
-)  # fmt: skip
+    "",
+    "\x00",
+    "\t",
+    "\n",
+    "\r",
+    " ",
+    ": ",
+    "- ",
+    "&a ",
+    "*a",
+    "!!python/object:os.system ",
+    "!t ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "'",
+    '"',
+    "#",
+    "%",
+    "@",
+    "|",
+    ">",
+    "?",
+    "---\n",
+    "...\n",
+    "%YAML 1.1\n",
+    "<<: ",
+    "\u2028",
+    "\ufeff",
+    "\ud800",
+    "\U0001f600",
+    "no",
+    "null",
+    "~",
+    "9" * 5000,
+    "1e999",
+    "-0",
+    ".nan",
+    "0x10",
+    "[" * 60,
+    "{a: " * 60,
+    "a" * 3000,
+    "../",
+    "/",
+    "é",
+    "\x85",
+    "roadworthy",
+    "true",
+    "2013-01-01",
+    "%",
+    "for",
+    "()",
+    ">=",
+    "errors",
+    "? [a] : b\n",
+    "\\",
+    "~/x",
+)
 
 
 def _mutate(text: str, chance: random.Random) -> str | bytes:
@@ -81,10 +135,12 @@ def _findings_of(text: str | bytes, folder: Path) -> int:
     try:
         load_text(text, folder, BUILT_IN)
     except ManifestError as error:
-        assert error.findings
-        assert all(one.line >= 1 and one.column >= 1 and one.message for one in error.findings)
-        return len(error.findings)
-    return 0
+        found = error.findings
+    else:
+        return 0
+    assert found
+    assert all(one.line >= 1 and one.column >= 1 and one.message for one in found)
+    return len(found)
 
 
 def test_ten_thousand_mutated_manifests_never_end_in_a_traceback(folder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 
 import pytest
@@ -265,7 +264,7 @@ def test_a_third_party_gate_brings_its_own_parameters(folder):
     """A plug-in is configured like a built-in gate: by its defaults, with types."""
     own = {"fairness": {"groups": ["sex"], "ratio": 0.8, "strict": True, "seconds": 3.0, "n": 5, "label": "x"}}
     catalogue = Catalogue.of(
-        gates={**dict.fromkeys(BUILT_IN.gates, {}), **own},
+        gates={**{name: {} for name in BUILT_IN.gates}, **own},
         monitors=BUILT_IN.monitors,
         actions=BUILT_IN.actions,
         runtimes=BUILT_IN.runtimes,
@@ -277,8 +276,13 @@ def test_a_third_party_gate_brings_its_own_parameters(folder):
     stated = "gates: {fairness: {ratio: 90%, strict: false, seconds: 500ms, n: 7, label: y, groups: [a, b]}}\n"
     plans = {gate.name: gate.parameters for gate in load_text(text + stated, folder, catalogue).policy.gates}
     assert plans["fairness"] == {
-        "groups": ["a", "b"], "label": "y", "n": 7, "ratio": 0.9, "seconds": 0.5, "strict": False,
-    }  # fmt: skip
+        "groups": ["a", "b"],
+        "label": "y",
+        "n": 7,
+        "ratio": 0.9,
+        "seconds": 0.5,
+        "strict": False,
+    }
     assert plans["latency"]["p99_ms"] == 50
     for bad in ("ratio: x", "strict: 1", "seconds: x", "n: true", "n: 1.5", "label: 3", "groups: a"):
         with pytest.raises(ManifestError):
@@ -326,10 +330,10 @@ def test_links_out_of_the_folder_are_refused(folder, findings, tmp_path_factory)
     """A path stays inside the project, also through a link."""
     outside = tmp_path_factory.mktemp("outside") / "model.skops"
     outside.write_text("")
-    os.symlink(outside, folder / "link.skops")
+    (folder / "link.skops").symlink_to(outside)
     assert "leads out" in findings("use: link.skops\n", without="use")[0].message
-    os.symlink(folder / "b.skops", folder / "a.skops")
-    os.symlink(folder / "a.skops", folder / "b.skops")
+    (folder / "a.skops").symlink_to(folder / "b.skops")
+    (folder / "b.skops").symlink_to(folder / "a.skops")
     assert findings("use: a.skops\n", without="use")[0].line == 8
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from roadworthy.domain.rollout import Stage, StagePlan
 from roadworthy.errors import ManifestError
-from roadworthy.manifest import json_schema, upgrade
+from roadworthy.manifest import BUILT_IN, defaults_v1, json_schema, load_text, resolved, upgrade
 from roadworthy.manifest.stages import parse_stage, spell_stage
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
@@ -27,10 +28,13 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
             {"canary": "10% for 500 records and 100 outcomes"},
             StagePlan(stage=Stage.CANARY, share=0.1, records=500, outcomes=100),
         ),
-        ({"canary": "10%, 1 record, 1 outcome, 2h"}, StagePlan(stage=Stage.CANARY, share=0.1, records=1, outcomes=1, hold=7_200_000_000)),
+        (
+            {"canary": "10%, 1 record, 1 outcome, 2h"},
+            StagePlan(stage=Stage.CANARY, share=0.1, records=1, outcomes=1, hold=7_200_000_000),
+        ),
         ({"canary": "1h and 50%"}, StagePlan(stage=Stage.CANARY, share=0.5, hold=3_600_000_000)),
     ],
-)  # fmt: skip
+)
 def test_stages_are_read_as_they_are_said(written, plan):
     """A stage says its share and what ends it."""
     assert parse_stage(written) == plan
@@ -122,3 +126,38 @@ def test_the_schema_speaks_the_manifest_s_own_units():
     assert json_schema()["$defs"]["WatchShape"]["properties"]["lateness"]["default"] == "1h"
     assert json_schema()["$defs"]["KeepShape"]["properties"]["records"]["default"] == "365d"
     assert json_schema()["properties"]["roadworthy"]["const"] == 1
+
+
+def _examples() -> list[str]:
+    page = (REFERENCE / "manifest.md").read_text()
+    return re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+
+
+def test_every_example_on_the_page_is_legal(folder, minimal):
+    """What one copies from the page works."""
+    smallest, *examples, interface = _examples()
+    (folder / "interface.yaml").write_text(interface)
+    assert load_text(smallest, folder, BUILT_IN).name == "flights"
+    (folder / "features").mkdir()
+    for example in examples:
+        keys = set(re.findall(r"^(\w+):", example, flags=re.MULTILINE))
+        rest = "".join(line for line in minimal.splitlines(keepends=True) if line.split(":")[0] not in keys)
+        load_text(rest + example, folder, BUILT_IN)
+
+
+def test_the_defaults_on_the_page_are_those_in_force(folder, minimal):
+    """The page says what `plan` would print."""
+    page = (REFERENCE / "manifest.md").read_text()
+    for tier in defaults_v1.TIERS.values():
+        for stage in tier.rollout:
+            spelled = spell_stage(stage)
+            assert (spelled if isinstance(spelled, str) else ": ".join(*spelled.items())) in page
+        assert all(f"`{text}" in page for text in tier.objectives.values() if "{" not in text)
+    for gate, parameters in defaults_v1.GATE_PARAMETERS.items():
+        rows = (f"| `{gate}` | all |", f"| `{gate}` | standard, high |")
+        line = next(line for line in page.splitlines() if line.startswith(rows))
+        assert all(f"`{name}" in line for name in parameters)
+    serve = resolved(load_text(minimal, folder, BUILT_IN))["serve"]
+    for key in ("deadline", "max_in_flight", "max_body", "on_violation"):
+        line = next(line for line in page.splitlines() if line.startswith(f"| `serve.{key}` |"))
+        assert f"`{serve[key]}`" in line
