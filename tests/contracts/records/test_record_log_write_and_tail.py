@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,7 +135,17 @@ def test_segments_are_allocated_not_sparse(log: SegmentLog, folder: Path) -> Non
 def test_a_worker_has_one_writer(log: SegmentLog, folder: Path) -> None:
     """A second process under the same worker's name is refused in one sentence."""
     with pytest.raises(StoreError, match="being written by another process"):
-        open_log(folder, 0)
+        open_log(folder, 0, wait_s=0)
+
+
+def test_a_successor_waits_for_whoever_settles_the_books(folder: Path) -> None:
+    """A worker that starts while a reader holds its dead predecessor's counters waits a moment instead of failing."""
+    held = Counters.open(folder.parent / "counters" / "0.counters")
+    release = threading.Timer(0.05, held.close)
+    release.start()
+    with open_log(folder, 0) as log:
+        assert log.counters.worker == "0"
+    release.join()
 
 
 @pytest.mark.parametrize("name", ["../x", "A", "a-b", ""])
@@ -219,3 +230,11 @@ def test_segment_numbers_never_come_again(folder: Path, make_record: MakeRecord)
         for path in [*(folder / "segments").iterdir()][:1]:
             path.unlink()
     assert numbers == sorted(set(numbers))
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_clear_error(tmp_path: Path) -> None:
+    """A home whose record folder is a file ends in one sentence, and the counters' lock is let go."""
+    (tmp_path / "records").write_text("not a folder")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="a part of the path is a file"):
+            open_log(tmp_path / "records", 0, wait_s=0)

@@ -208,3 +208,12 @@ def test_a_full_disk_says_how_many_were_accepted() -> None:
     outcome = Outcome("k", "flights", "live", "label", 1, NOW, NOW, ID)
     with pytest.raises(StoreError, match="2 outcomes were accepted"):
         append(Full(), [outcome] * 5)
+
+
+def test_a_date_is_its_midnight(tmp_path: Path) -> None:
+    """A Parquet column of dates says when a thing happened; whole numbers name entities too."""
+    path = tmp_path / "o.parquet"
+    duckdb.sql("select 7 as entity, date '2013-02-01' as event_time, true as value").write_parquet(str(path))
+    assert [(one.entity, one.event_time, one.value) for one in read(path)] == [
+        ("7", parse_iso("2013-02-01T00:00:00"), True)
+    ]

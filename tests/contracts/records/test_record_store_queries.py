@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -215,3 +216,71 @@ def test_a_broken_catalogue_is_one_clear_error(folder: Path) -> None:
     (folder / "catalogue.sqlite").write_bytes(b"not a database" * 100)
     with pytest.raises(StoreError, match=r"catalogue\.sqlite"):
         open_records(folder, folder.parent / "counters")
+
+
+def test_one_compactor_works_at_a_time(folder: Path, store: RecordStore, make_record: MakeRecord) -> None:
+    """While another process compacts or takes a backup, compaction and retention step back at once."""
+    write(folder, [make_record(1)])
+    with (folder / "compactor.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert store.compact() == 0
+        assert store.drop_before(NOON + 400 * DAY) == 0
+    assert store.compact() == 1
+    assert store.drop_before(NOON + 400 * DAY) == 1
+
+
+def test_a_scan_goes_on_while_its_segments_are_compacted(
+    folder: Path, store: RecordStore, make_record: MakeRecord
+) -> None:
+    """Whoever reads a long span gets each record once, though compaction moves them meanwhile."""
+    records = [make_record(n) for n in range(5_000)]
+    write(folder, records)
+    found = store.scan("flights", "live", NOON, NOON + DAY)
+    first = next(found)
+    store.mark_read(store.tail().cursor)
+    assert store.compact() == 5_000
+    assert count(store) == 5_000
+    assert [first, *found] == records
+
+
+def test_a_file_that_vanished_is_one_clear_error(folder: Path, store: RecordStore, make_record: MakeRecord) -> None:
+    """A Parquet file that somebody removed by hand is named in one sentence."""
+    write(folder, [make_record(1)])
+    store.compact()
+    gone = next(folder.rglob("*.parquet"))
+    gone.unlink()
+    with pytest.raises(StoreError, match=gone.name):
+        store.find(make_record(1).id)
+
+
+def test_frames_of_a_newer_version_are_passed_over(folder: Path, store: RecordStore, make_record: MakeRecord) -> None:
+    """A frame of a kind, or with a field, that this version does not know harms no other frame."""
+    with open_log(folder, 0) as log:
+        assert log._append(9, Outcome("k", "s", "e", "label", 1, 1, 1))
+        assert log._append(1, Outcome("k", "s", "e", "label", 1, 1, 1))
+        assert log._append(2, make_record(1))
+        assert log.record(make_record(1))
+    assert len(store.tail().records) == count(store) == 1
+    assert store.compact() == 4
+    assert count(store) == 1
+    assert count(store, "outcome_rows") == 0
+
+
+def test_counters_that_were_lost_are_made_again(folder: Path, store: RecordStore, make_record: MakeRecord) -> None:
+    """When the counters' file is gone, the next worker's books begin with the rows that exist."""
+    write(folder, [make_record(n) for n in range(3)])
+    (folder.parent / "counters" / "0.counters").unlink()
+    assert store.compact() == 3
+    write(folder, [make_record(4)])
+    books = store.losses()
+    assert (books.answers, books.records, books.unrecorded) == (4, 4, 0)
+    assert store.counters()["answers"] == 4
+
+
+def test_a_store_of_hours_finds_many_at_once(folder: Path, store: RecordStore, make_record: MakeRecord) -> None:
+    """Records of thousands of hours are found in one question."""
+    records = [make_record(n * 3_600) for n in range(1_500)]
+    write(folder, records)
+    store.compact()
+    found = store.find_many([record.id for record in records[::2]])
+    assert found == {record.id: record for record in records[::2]}

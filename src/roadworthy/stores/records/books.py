@@ -86,7 +86,7 @@ def settle_if_dead(counters_folder: Path, segments: Path, worker: str) -> bool:
     if not path.exists():
         return False
     try:
-        counters = Counters.open(path, create=False)
+        counters = Counters.open(path, create=False, wait_s=0)
     except StoreError:
         return False
     try:

@@ -34,6 +34,7 @@ RECORDS: Final = 1
 UNRECORDED: Final = 2
 SEGMENT: Final = 3
 SETTLED: Final = 4
+PATIENCE_S: Final = 2.0
 FIXED: Final = ("answers", "records", "unrecorded", "segment", "settled")
 """The slots every file begins with: the books, the newest segment's number, the newest settled segment's number."""
 
@@ -61,8 +62,10 @@ class Counters:
         self._slots = {name: slot for slot, name in enumerate(self._names())}
 
     @classmethod
-    def open(cls, path: Path, *, create: bool = True, wait_s: float = 0.0) -> Counters:
+    def open(cls, path: Path, *, create: bool = True, wait_s: float = PATIENCE_S) -> Counters:
         """Open a worker's counters for writing, creating them if asked; one writer at a time.
+
+        `wait_s` outlasts a reader that is settling the books of the worker's dead predecessor.
 
         Raises:
             StoreError: another process writes them, the disk is full or read-only, or the file is not ours.

@@ -28,6 +28,7 @@ from roadworthy.stores.crash_points import crash_point
 from roadworthy.stores.records.books import settle
 from roadworthy.stores.records.counters import (
     ANSWERS,
+    PATIENCE_S,
     RECORDS,
     SEGMENT,
     UNRECORDED,
@@ -235,7 +236,7 @@ def open_log(
     counters: Counters | None = None,
     *,
     segment_bytes: int = SEGMENT_BYTES,
-    wait_s: float = 0.0,
+    wait_s: float = PATIENCE_S,
 ) -> SegmentLog:
     """Open the record log of one worker for appending, after settling what its predecessor left.
 

@@ -73,6 +73,7 @@ class RecordStore:
         self._serials = itertools.count()
         self._tails: dict[SegmentName, _Tail] = {}
         self._viewed: dict[str, str] = {}
+        self._read_up_to = ""
         for kind, table in _NO_ROWS.items():
             self._connection.execute(create_table(kind, table))
 
@@ -81,8 +82,15 @@ class RecordStore:
         return tails.tail(self._segments, cursor, limit)
 
     def mark_read(self, cursor: str) -> None:
-        """Say that everything before the cursor is stored elsewhere, so that its segments may be deleted."""
-        tails.mark_read(self._folder, cursor)
+        """Say that everything before the cursor is stored elsewhere, so that its segments may be deleted.
+
+        Costs nothing: it is written down by the next compaction. If it is forgotten, segments stay a little longer.
+
+        Raises:
+            InputError: the text is no cursor.
+        """
+        tails.parse_cursor(cursor)
+        self._read_up_to = cursor
 
     def find(self, record_id: str) -> Record | None:
         """Return one record by its id; opens the files of one hour."""
@@ -140,6 +148,8 @@ class RecordStore:
     def compact(self) -> int:
         """Turn segments that nobody writes into Parquet and merge small files; return the number of frames moved."""
         with self._compacting:
+            if self._read_up_to:
+                tails.mark_read(self._folder, self._read_up_to)
             return self._compactor.compact()
 
     def drop_before(self, moment: Micros) -> int:
