@@ -35,13 +35,17 @@ class InjectedFault(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault in force. `release` empty: the release that the route chose, whichever it is. `until` is wall time."""
+    """One fault in force. `release` empty: the release that the route chose, whichever it is. `until` is wall time.
+
+    `environment` empty: in all of them; a drill names its own, so that no other caller is touched.
+    """
 
     fault: str
     system: str
     until: Micros
     release: str = ""
     delay_ms: float = 0.0
+    environment: str = ""
 
 
 class FaultFolder:
@@ -100,6 +104,7 @@ def _parse(text: str) -> Fault | None:
             until=int(document["until"]),
             release=str(document.get("release", "")),
             delay_ms=float(document.get("delay_ms", 0.0)),
+            environment=str(document.get("environment", "")),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -112,19 +117,23 @@ class DrilledLog:
     def __init__(self, log: RecordLog, count_loss: Callable[[], None]) -> None:
         self._log = log
         self._count_loss = count_loss
-        self.full_for: frozenset[str] = frozenset()
+        self.full_for: frozenset[tuple[str, str]] = frozenset()
+        """Systems with the environment it is full for; an empty environment stands for all."""
         self._record = log.record
 
     def record(self, record: Record) -> bool:
         """Append a record unless the disk plays full; the loss is counted in the books either way."""
-        if self.full_for and record.system in self.full_for:
+        if self.full_for and self._is_full_for(record.system, record.environment):
             self._count_loss()
             return False
         return self._record(record)
 
     def outcome(self, outcome: Outcome) -> bool:
         """Append an outcome unless the disk plays full."""
-        return outcome.system not in self.full_for and self._log.outcome(outcome)
+        return not self._is_full_for(outcome.system, outcome.environment) and self._log.outcome(outcome)
+
+    def _is_full_for(self, system: str, environment: str) -> bool:
+        return (system, "") in self.full_for or (system, environment) in self.full_for
 
     def close(self) -> None:
         """Seal the segment."""

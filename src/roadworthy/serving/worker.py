@@ -100,7 +100,9 @@ class Worker:
     async def step(self) -> None:
         """Look once: faults, the snapshot's version, releases that may go."""
         in_force = self._faults.in_force()
-        self._log.full_for = frozenset(n for n, some in in_force.items() if any(f.fault == DISK_FULL for f in some))
+        self._log.full_for = frozenset(
+            (name, fault.environment) for name, some in in_force.items() for fault in some if fault.fault == DISK_FULL
+        )
         self.app.answerer.faults = in_force
         version = self._snapshots.version()
         if version != self._seen:
