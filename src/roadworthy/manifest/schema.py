@@ -39,10 +39,8 @@ def _tidy(value: Any) -> Any:
     }
     if isinstance(kept.get("default"), int) and kept.get("type") == "string":
         kept["default"] = spell_duration(kept["default"])
-    options = kept.get("anyOf")
-    if isinstance(options, list) and {"type": "null"} in options:
-        rest = [option for option in options if option != {"type": "null"}]  # pyright: ignore[reportUnknownVariableType]
-        if len(rest) == 1:  # pyright: ignore[reportUnknownArgumentType]
-            del kept["anyOf"]
-            kept = {**rest[0], **kept}
+    if {"type": "null"} in kept.get("anyOf", []):
+        # Each optional key is one thing or nothing.
+        (only,) = (option for option in kept.pop("anyOf") if option != {"type": "null"})
+        kept = {**only, **kept}
     return kept

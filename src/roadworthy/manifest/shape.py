@@ -21,7 +21,6 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from roadworthy.domain.condition import Condition
-from roadworthy.domain.rollout import StagePlan
 from roadworthy.manifest import conditions, stages, units
 
 Text = Annotated[str, Field(max_length=2000)]
@@ -282,8 +281,3 @@ class ManifestShape(Shape):
     failure: FailureShape = Field(default_factory=FailureShape, description="What happens when it fails.")
     keep: KeepShape = Field(default_factory=KeepShape, description="How long things are kept.")
     waivers: list[WaiverShape] = Field(default_factory=list[WaiverShape], description="Dated exceptions to gates.")
-
-
-def plans(values: list[Any] | None) -> tuple[StagePlan, ...]:
-    """Return the stages of a shape with their type."""
-    return tuple(values or ())
