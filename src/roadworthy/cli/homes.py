@@ -109,7 +109,7 @@ def export_head(*, to: Path | None = None) -> Reply:
 @ledger.command(name="show")
 def show_ledger(*, system: str = "", last: int = 30) -> Reply:
     """Print the newest decisions: when, what, who, why."""
-    events = [event for event in context.plane().ledger.events(system=system)][-last:]
+    events = list(context.plane().ledger.events(system=system))[-last:]
     rows = [
         (one.seq, iso(one.at), one.kind, one.subject[:60], f"{one.actor} ({one.assurance})", one.reason)
         for one in events

@@ -86,7 +86,7 @@ def history(
 @app.command(group=LOOK)
 def explain(record: str) -> Reply:
     """Trace one answer back: release, code, data, gates, approver, feature ages, outcome."""
-    from roadworthy.cli.explain_text import show_explanation
+    from roadworthy.cli.status_text import show_explanation
     from roadworthy.lifecycle.explain import explain as verb
 
     found = verb(context.plane(), record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from roadworthy.domain.digest import short
 from roadworthy.domain.moment import iso
 from roadworthy.domain.principal import Scope
 
+REFUSED, INCONCLUSIVE = 2, 3
 _STATE_STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "waived": "magenta"}
 
 
@@ -111,34 +113,43 @@ def build() -> Reply:
 def check() -> Reply:
     """Build the candidate and judge it by every gate; release nothing."""
     from roadworthy.lifecycle.check import check as verb
-    from roadworthy.wiring import trial_for
+    from roadworthy.wiring.trial import trial_for
 
     plane = context.first_plane()
-    done = verb(plane, context.folder(), context.manifest(), actor=context.actor(), trial_for=trial_for)
-    return Reply(data=done, show=after(_verdicts(done.verdicts), lines(done.sentence)), exit_code=done.exit_code)
+    done = verb(plane, context.folder(), context.manifest(), context.actor(), trial_for=trial_for, tell=_tell)
+    said = "every gate in force is open" if done.passed else f"in the way: {'; '.join(done.in_the_way)}"
+    shown = after(_verdicts(done.verdicts), lines(said))
+    data = {"candidate": done.candidate.id, "passed": done.passed, "verdicts": done.verdicts, "reused": done.reused}
+    return Reply(data=data, show=shown, exit_code=0 if done.passed else INCONCLUSIVE if done.undecided else REFUSED)
 
 
 @app.command(group=PROJECT)
 def release(*, reason: Reason = "") -> Reply:
     """Build, judge by every gate, admit, and start the rollout; or refuse, naming every gate that failed."""
     from roadworthy.lifecycle.release import release as verb
-    from roadworthy.wiring import trial_for
+    from roadworthy.wiring import prove_loads
+    from roadworthy.wiring.trial import trial_for
 
-    def tell(text: str) -> None:
-        import sys
-
-        sys.stderr.write(f"{text}\n")
-
+    plane = context.first_plane()
     done = verb(
-        context.first_plane(),
+        plane,
         context.folder(),
         context.manifest(),
-        actor=context.actor(),
+        context.actor(),
         reason=reason,
         trial_for=trial_for,
-        progress=tell,
+        prove_loads=prove_loads(plane),
+        tell=_tell,
     )
-    return Reply(data=done, show=after(_verdicts(done.verdicts), lines(done.sentence)))
+    verdicts = done.check.verdicts if done.check else ()
+    data = {
+        "release": {"id": done.release.id, "name": done.release.name, "number": done.release.number},
+        "already": done.already,
+        "verdicts": verdicts,
+        "sentence": done.sentence,
+        "notes": done.notes,
+    }
+    return Reply(data=data, show=after(_verdicts(verdicts), lines(*done.notes, done.sentence)))
 
 
 @app.command(group=PROJECT)
@@ -234,6 +245,11 @@ def schema() -> Reply:
         out.print(escape(msgspec.json.format(msgspec.json.encode(document), indent=2).decode()))
 
     return Reply(data=document, show=show)
+
+
+def _tell(text: str) -> None:
+    """Tell someone who waits what happens; standard output stays for the answer."""
+    sys.stderr.write(f"  {text}\n")
 
 
 def _verdicts(verdicts: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -10,6 +11,10 @@ from roadworthy.cli import context
 from roadworthy.cli.app import TRAFFIC, app
 from roadworthy.cli.reply import Reply, lines
 from roadworthy.settings import Settings
+
+if TYPE_CHECKING:
+    from roadworthy.lifecycle.control import Control
+    from roadworthy.ports.plane import Plane
 
 System = Annotated[str, Parameter(help="the system; default: the project's in this folder")]
 Reason = Annotated[str, Parameter(help="why; it is kept in the ledger")]
@@ -25,9 +30,9 @@ def up(*, port: int | None = None, control_port: int | None = None, workers: int
         control_port: where the console and control API are (default 8081).
         workers: how many processes answer.
     """
-    from roadworthy.wiring import run_up
+    from roadworthy.wiring.processes import up as run
 
-    run_up(_ports(port, control_port, workers))
+    run(_ports(port, control_port, workers), print)
     return None
 
 
@@ -43,9 +48,9 @@ def serve(*, port: int | None = None, workers: int | None = None) -> Reply | Non
 @app.command(group=TRAFFIC)
 def control(*, control_port: int | None = None) -> Reply | None:
     """Run the control process only: it observes, responds, rolls out and shows the console."""
-    from roadworthy.wiring import run_control
+    from roadworthy.wiring.processes import control as run
 
-    run_control(_ports(None, control_port, None))
+    run(_ports(None, control_port, None), _console)
     return None
 
 
@@ -154,6 +159,12 @@ def start(*, system: System = "", reason: Reason = "", environment: Environment 
     name = context.system_name(system)
     route = verb(context.plane(), name, actor=context.actor(), reason=reason, environment=environment)
     return Reply(data=route, show=lines(f"{name} answers again"))
+
+
+def _console(plane: Plane, _: Control) -> Callable[..., Any]:
+    from roadworthy.console.app import app
+
+    return app(plane)
 
 
 def _ports(port: int | None, control_port: int | None, workers: int | None) -> Settings:
