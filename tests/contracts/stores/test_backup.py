@@ -159,6 +159,17 @@ def test_a_backup_taken_while_another_process_decides_is_consistent(plane, tmp_p
     here.close()
 
 
+def test_a_home_in_which_nothing_happened_yet_can_be_backed_up(tmp_path):
+    """The first backup may come before the first release."""
+    create(tmp_path / "home", clock="replay", now=42)
+    here = open_plane(Settings(home=tmp_path / "home"))
+    restored = restore(backup(here, tmp_path / "b.tar").path, tmp_path / "there")
+    here.close()
+    there = open_plane(Settings(home=restored.home.root))
+    assert (restored.head.seq, there.clock.now(), there.snapshots.version()) == (0, 42, 0)
+    there.close()
+
+
 def test_nothing_is_overwritten(plane, tmp_path):
     """Neither a backup nor a home gives way to another by accident."""
     done = backup(plane, tmp_path / "b.tar")

@@ -1,5 +1,6 @@
 """Homes: created whole, opened with clear refusals, upgraded from older schemas."""
 
+import errno
 import json
 import sqlite3
 import stat
@@ -13,7 +14,7 @@ from roadworthy.lifecycle.verify_ledger import verify_ledger
 from roadworthy.stores.clock import SystemClock
 from roadworthy.stores.home import create, open_home, secret_of, upgrade
 from roadworthy.stores.ledger import SqlLedger
-from roadworthy.stores.metadata import HEAD, REVISIONS, Metadata
+from roadworthy.stores.metadata import HEAD, REVISIONS, Metadata, check_database, copy_database
 from roadworthy.stores.migrations.run import newest
 
 
@@ -159,3 +160,41 @@ def test_a_schema_of_a_newer_version_is_refused(tmp_path):
     for attempt in (open_home, upgrade):
         with pytest.raises(StoreError, match="9999"):
             attempt(home.root)
+
+
+def test_a_creation_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
+    """A full disk half way through `init` leaves no half home to trip over."""
+
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Metadata, "create", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        create(tmp_path / "home")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_without_any_schema_asks_for_an_upgrade(tmp_path):
+    """An empty database file is not taken for a ledger without entries."""
+    home = create(tmp_path / "home")
+    home.database.unlink()
+    sqlite3.connect(home.database).close()
+    home.database.touch()
+    with pytest.raises(StoreError, match="schema none"):
+        open_home(home.root)
+
+
+def test_a_damaged_page_of_the_database_is_found(tmp_path):
+    """Copying or checking a damaged database ends in a sentence that names the file."""
+    home = create(tmp_path / "home")
+    check_database(home.database)
+    content = bytearray(home.database.read_bytes())
+    content[4096 : 4096 * 3] = b"\xff" * 4096 * 2
+    home.database.write_bytes(content)
+    with pytest.raises(StoreError, match=r"control\.sqlite"):
+        check_database(home.database)
+    home.database.write_bytes(b"no database at all" * 300)
+    with pytest.raises(StoreError, match="no database"):
+        copy_database(home.database, tmp_path / "copy.sqlite")
+    with pytest.raises(StoreError, match="no database"):
+        check_database(home.database)

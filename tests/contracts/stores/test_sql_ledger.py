@@ -4,6 +4,8 @@ import multiprocessing
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from roadworthy.domain.principal import AUTOMATION
 from roadworthy.errors import Conflict, InputError, StoreError
 from roadworthy.lifecycle.verify_ledger import verify_ledger
 from roadworthy.stores.clock import SystemClock
+from roadworthy.stores.home import create
 from roadworthy.stores.ledger import SqlLedger
 from roadworthy.stores.metadata import Metadata
 
@@ -223,15 +226,39 @@ except StoreError as problem:
 """
 
 
-def test_a_read_only_home_is_one_clear_message(home):
+def test_a_read_only_home_is_one_clear_message():
     """A user who may not write gets a sentence and a next step, not a traceback."""
-    home.root.chmod(0o555)
-    for folder in home.root.parents:
-        if "pytest-of-" in str(folder):
-            folder.chmod(0o755)
-    ran = subprocess.run(
-        [sys.executable, "-c", READ_ONLY, str(home.root)], capture_output=True, text=True, check=True, timeout=60
-    )
-    home.root.chmod(0o755)
+    # Not under tmp_path: its parents are closed to the other user that a test run by root becomes.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        home = create(Path(folder) / "home")
+        home.root.chmod(0o555)
+        ran = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, str(home.root)], capture_output=True, text=True, check=True, timeout=60
+        )
+        home.root.chmod(0o755)
     assert "may not be written by this user" in ran.stdout
     assert "next:" in ran.stdout
+
+
+class Busy:
+    """A ledger into which someone commits whenever its present is read, a number of times."""
+
+    def __init__(self, ledger, times):
+        self._ledger, self._left = ledger, times
+
+    def states(self, noun):
+        """Commit, then answer."""
+        if self._left:
+            self._left -= 1
+            self._ledger.commit([decide(self._left, "busy/live")])
+        return self._ledger.states(noun)
+
+    def __getattr__(self, name):
+        return getattr(self._ledger, name)
+
+
+@pytest.mark.parametrize("times", [1, 30, 10**6])
+def test_a_ledger_that_is_written_while_it_is_verified_holds(ledger, times):
+    """Verifying a busy home raises no false alarm."""
+    assert verify_ledger(Busy(ledger, times)).holds

@@ -105,6 +105,14 @@ def test_names_and_contacts_stay_out_of_the_ledger(plane):
     assert principal_of(plane, "bo").active
 
 
+def test_a_principal_may_hold_several_keys(plane):
+    """Keys are changed without a gap: the new one works before the old one is revoked."""
+    old, new = (create_key(plane, "svc", [Scope.READ], ADA) for _ in range(2))
+    revoke_key(plane, old.key.id, ADA)
+    assert authenticate(plane, new.text, Scope.READ).principal == "svc"
+    assert len(keys(plane)) == 2
+
+
 def test_saying_the_same_of_a_principal_again_writes_nothing(plane):
     """Repeating a command leaves the ledger as it is."""
     put_principal(plane, "ci", ADA, kind=PrincipalKind.SERVICE)
