@@ -1,4 +1,7 @@
-"""Homes: create, open and upgrade one. `ports.home.Home` says where each thing lies."""
+"""Homes: create, open and upgrade one. `ports.home.Home` says where each thing lies.
+
+The database is imported where it is used: workers read homes without it, and start in a third of the time.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from roadworthy.errors import InputError, NotFoundError, StoreError
 from roadworthy.ports.home import Home
 from roadworthy.stores.atomic import plain_errors, sync_folder, write_bytes
 from roadworthy.stores.codec import from_json, to_json
-from roadworthy.stores.metadata import HEAD, REVISIONS, Metadata
 
 FORMAT: Final = 1
 CLOCKS: Final = ("system", "replay")
@@ -91,6 +93,8 @@ def upgrade(path: Path) -> tuple[str, str]:
         NotFoundError: there is no home.
         StoreError: it was made by a newer version, or the disk is full or read-only; then nothing changed.
     """
+    from roadworthy.stores.metadata import HEAD, REVISIONS, Metadata
+
     home = _described(path)
     _refuse_read_only(home.root)
     metadata = Metadata(home.database)
@@ -124,6 +128,8 @@ def describe(home: Home) -> bytes:
 
 
 def _fill(home: Home, now: int) -> None:
+    from roadworthy.stores.metadata import Metadata
+
     home.root.mkdir()
     for folder in _FOLDERS:
         (home.root / folder).mkdir(parents=True)
@@ -175,6 +181,8 @@ def _refuse_read_only(root: Path) -> None:
 
 
 def _refuse_other_schema(home: Home) -> None:
+    from roadworthy.stores.metadata import HEAD, REVISIONS, Metadata
+
     metadata = Metadata(home.database)
     try:
         if not home.database.is_file():
@@ -192,6 +200,8 @@ def _refuse_other_schema(home: Home) -> None:
 
 
 def _newer(home: Home, found: str) -> StoreError:
+    from roadworthy.stores.metadata import HEAD
+
     return StoreError(
         f"the home at {home.root} has schema {found}, which this version does not know (it knows up to {HEAD})",
         hint="install the newer version that wrote it",
