@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from roadworthy.domain.digest import Digest, digest
 from roadworthy.domain.interface import Interface
@@ -17,6 +18,9 @@ from roadworthy.serving.breaker import Breaker
 from roadworthy.serving.compiled import Compiled
 from roadworthy.serving.meter import Meter
 from roadworthy.serving.outputs import OutputShape
+
+SHADOW_GATHER_S: Final = 0.05
+"""Shadows wait for company: a call in another thread costs the serving thread more than the model does."""
 
 
 class Ready:
@@ -34,7 +38,7 @@ class Ready:
         self.compiled = compiled(interface, plan)
         self.shape = OutputShape(interface)
         self.batcher = Batcher(self.compiled, self.shape, runner, loop)
-        self.shadows = Batcher(self.compiled, self.shape, Away(runner), loop)
+        self.shadows = Batcher(self.compiled, self.shape, Away(runner), loop, SHADOW_GATHER_S)
         self.breaker = Breaker(errors=1.0, window=1, cool_down_s=1.0)
         self.in_flight = 0
         self.retuned(plan)
