@@ -19,6 +19,8 @@ from roadworthy.domain.route import Route
 
 DEFAULT_ACTIONS: Final = (ActionKind.PAGE,)
 EXPOSURE: Final = frozenset({ActionKind.FALLBACK, ActionKind.ROLLBACK, ActionKind.STOP})
+DRILL_PREFIX: Final = "drill-"
+"""Environments of this name are made by drills: their breaches are real, what follows from them stays inside."""
 _ANSWERING: Final = frozenset({Role.CHAMPION, Role.FALLBACK})
 
 
@@ -53,6 +55,11 @@ class Situation:
     unloadable: Collection[Digest] = frozenset()
     last_rollback: Micros | None = None
     has_stated_default: bool = False
+
+
+def is_drill(environment: str) -> bool:
+    """Tell whether an environment belongs to a drill."""
+    return environment.startswith(DRILL_PREFIX)
 
 
 def intent_key(

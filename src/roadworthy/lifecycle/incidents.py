@@ -13,6 +13,7 @@ from roadworthy.domain.ledger import Decide, Event, Noun
 from roadworthy.domain.moment import Micros, iso
 from roadworthy.domain.principal import AUTOMATION, Actor
 from roadworthy.domain.release import Release
+from roadworthy.domain.response import is_drill
 from roadworthy.domain.route import Route
 from roadworthy.domain.system import Policy
 from roadworthy.errors import Conflict, InputError, NotFoundError, RefusedError
@@ -127,6 +128,7 @@ def open_incident(
     """
     name = present.name_of(known, judged.release) if judged.release else system
     objective = judged.objective
+    prefix = "drill: " if is_drill(environment) else ""
     return open_story(
         plane,
         Incident(
@@ -140,7 +142,7 @@ def open_incident(
             severity=rules.severity_of(policy.decision, objective.light, answering=answering),
             state=IncidentState.OPEN,
             opened_at=plane.clock.now(),
-            title=f"{objective.name} of {name}: {objective.when} ({spell_signal(judged)})",
+            title=f"{prefix}{objective.name} of {name}: {objective.when} ({spell_signal(judged)})",
             owner=policy.owner.principal,
             runbook=policy.failure.runbook,
         ),

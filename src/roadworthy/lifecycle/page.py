@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -12,12 +13,13 @@ from roadworthy.domain.ledger import Decide, Noun
 from roadworthy.domain.moment import DAY, MINUTE, SECOND, Micros, iso
 from roadworthy.domain.principal import AUTOMATION
 from roadworthy.domain.system import Policy
-from roadworthy.errors import RoadworthyError
+from roadworthy.errors import RoadworthyError, UnavailableError
 from roadworthy.lifecycle import present
 from roadworthy.ports.deliveries import Delivery, DeliveryState
 from roadworthy.ports.pager import Page
 from roadworthy.ports.plane import Plane
 from roadworthy.stores.codec import from_doc, to_doc
+from roadworthy.stores.fault_files import PAGER_UNREACHABLE, FileFaults
 
 FIRST_RETRY: Final = 2 * SECOND
 LAST_RETRY: Final = 5 * MINUTE
@@ -30,8 +32,11 @@ Send = Callable[[str, Page], None]
 
 def sender(plane: Plane) -> Send:
     """Return what sends pages for real: files inside the home, webhooks."""
+    faults = FileFaults(plane.home.root)
 
     def send(address: str, page: Page) -> None:
+        if faults.is_in_force(PAGER_UNREACHABLE, page.system, time.time_ns() // 1_000):
+            raise UnavailableError("the pager does not answer, because a drill keeps it from answering")
         pager_for(address, plane.home.root).send(page)
 
     return send

@@ -18,7 +18,7 @@ from roadworthy.domain.moment import Micros
 from roadworthy.domain.objective import Standing
 from roadworthy.domain.principal import AUTOMATION
 from roadworthy.domain.release import Release
-from roadworthy.domain.response import Breach, Situation, respond
+from roadworthy.domain.response import Breach, Situation, is_drill, respond
 from roadworthy.domain.route import Route
 from roadworthy.domain.system import Policy
 from roadworthy.errors import Conflict
@@ -104,7 +104,7 @@ def carry_out(
         now = plane.clock.now()
         why = f"{intent.action}: {intent.reason}"
         decisions.append(rollout_aborted(under_way, AUTOMATION, why, now=now, expected=rollout_seq, key=intent.key))
-    if intent.action is ActionKind.ROLLBACK and route.champion in known:
+    if intent.action is ActionKind.ROLLBACK and route.champion in known and not is_drill(intent.environment):
         bad = known[route.champion]
         decisions.append(release_withdrawn(bad, intent.objective, AUTOMATION, intent.reason, key=intent.key))
     _end(plane, intent, "done", _detail(intent, route, known), decisions, command)
@@ -126,7 +126,7 @@ def _tell(
         cause = (route.environment, one.objective.name, one.release)
         incident = next((story for story in stories if story.cause == cause), None)
         if incident is None:
-            answers = role_of(route, one.release) is not Role.CHALLENGER
+            answers = role_of(route, one.release) is not Role.CHALLENGER and not is_drill(route.environment)
             incident = open_incident(
                 plane,
                 policy,
@@ -178,7 +178,10 @@ def _situation(
     rollbacks = [
         int(action["at"])
         for action in actions.values()
-        if action["action"] == ActionKind.ROLLBACK and action["state"] == "done"
+        if action["action"] == ActionKind.ROLLBACK
+        and action["state"] == "done"
+        # A drill's rollback must not hold back a real one, nor a real one the proof.
+        and is_drill(str(action["environment"])) == is_drill(route.environment)
     ]
     refused = {release for word in plane.snapshots.acknowledgements() for release, _ in word.refused}
     return Situation(
