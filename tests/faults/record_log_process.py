@@ -87,9 +87,10 @@ def work(folder: Path, armed: str) -> None:
                 if log.record(noun):
                     say(noun.id)
         store = open_records(folder, folder.parent / "counters")
-        path = folder / "read.cursor"
+        path = folder.parent / "cursor"
         frames = store.tail(path.read_text() if path.exists() else "")
         os.write(observed, "".join(f"{noun.id}\n" for noun in frames.records).encode())
+        path.write_text(frames.cursor)
         store.mark_read(frames.cursor)
         store.compact()
         store.close()

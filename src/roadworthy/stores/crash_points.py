@@ -15,7 +15,7 @@ from roadworthy.errors import InputError
 WRITE_STEPS: Final = ("before_fsync", "before_rename", "after_rename", "after_folder_fsync")
 """The crash points of one atomic write (`atomic.write_bytes(label=…)`); a process dies before the named step ends."""
 
-WRITTEN: Final = ("artifact", "snapshot", "acknowledgement", "home", "backup", "record_file", "process_file")
+WRITTEN: Final = ("artifact", "snapshot", "acknowledgement", "home", "backup", "process_file")
 """The labels under which files are written atomically."""
 
 COMMITTED: Final = (

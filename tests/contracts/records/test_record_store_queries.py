@@ -284,3 +284,17 @@ def test_a_store_of_hours_finds_many_at_once(folder: Path, store: RecordStore, m
     store.compact()
     found = store.find_many([record.id for record in records[::2]])
     assert found == {record.id: record for record in records[::2]}
+
+
+def test_only_who_observed_lets_segments_go(folder: Path, store: RecordStore, make_record: MakeRecord) -> None:
+    """Another process, or this one restarted, deletes nothing until the observer says again how far it is."""
+    write(folder, [make_record(1)])
+    cursor = store.tail().cursor
+    store.mark_read(cursor)
+    other = open_records(folder, folder.parent / "counters")
+    assert other.compact() == 1
+    assert list((folder / "segments").iterdir())
+    other.mark_read(cursor)
+    assert other.compact() == 0
+    assert not list((folder / "segments").iterdir())
+    other.close()

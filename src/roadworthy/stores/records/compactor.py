@@ -2,7 +2,7 @@
 
 The order makes a kill at any point harmless: write files that nothing names yet → one transaction in the catalogue →
 delete segments. Before the commit the segments count, after it the files do; what a killed run left unnamed is swept
-by the next one. A segment's file stays until the observer has read past it (`tail.mark_read`) and the books no longer
+by the next one. A segment's file stays until the observer has read past it (`mark_read`) and the books no longer
 need it. Hours with many rows get files of their own, sparse hours share one file a day. One compactor runs at a time.
 """
 
@@ -35,7 +35,7 @@ from roadworthy.stores.records.segment import (
     segments_in,
     take_lock,
 )
-from roadworthy.stores.records.tail import frames_of, has_passed, read_positions
+from roadworthy.stores.records.tail import Positions, frames_of, has_passed
 
 SEGMENTS_AT_ONCE: Final = 4
 OWN_HOUR_ROWS: Final = 5_000
@@ -64,10 +64,10 @@ class Compactor:
         self._keep_until_read = keep_until_read
         self._connection: duckdb.DuckDBPyConnection | None = None
 
-    def compact(self) -> int:
+    def compact(self, read: Positions) -> int:
         """Move what nobody writes any more, merge small files, delete what is no longer needed; return frames moved.
 
-        Returns 0 at once when another process is compacting.
+        `read` is how far the observer has stored what it read. Returns 0 at once when another process is compacting.
 
         Raises:
             StoreError: the disk is full or read-only; what was not moved is still in its segments.
@@ -77,18 +77,18 @@ class Compactor:
                 return 0
             try:
                 with plain_errors("compact the record log"):
-                    return self._compact()
+                    return self._compact(read)
             except duckdb.Error as problem:
                 why = str(problem).partition("\n")[0]
                 raise StoreError(
                     f"cannot compact the record log: {why}", hint="free some space; nothing was lost, it is tried again"
                 ) from problem
 
-    def _compact(self) -> int:
+    def _compact(self, read: Positions) -> int:
         self._sweep()
         frames = self._move_all()
         self._merge_all()
-        self._delete_read()
+        self._delete_read(read)
         return frames
 
     def drop_before(self, moment: Micros) -> int:
@@ -215,15 +215,14 @@ class Compactor:
         self._catalogue.replace(files, merged)
         self._unlink(paths)
 
-    def _delete_read(self) -> None:
-        positions = read_positions(self._folder)
+    def _delete_read(self, read: Positions) -> None:
         gone: list[str] = []
         for file, segment in self._catalogue.moved().items():
             name = parse_name(file)
             path = self._segments / file
             if name is None or not path.exists():
                 gone.append(file)
-            elif self._may_delete(name, segment, positions):
+            elif self._may_delete(name, segment, read):
                 crash_point("records.before_delete")
                 path.unlink(missing_ok=True)
                 crash_point("records.after_delete")
@@ -232,8 +231,8 @@ class Compactor:
             sync_folder(self._segments)
             self._catalogue.forget(gone)
 
-    def _may_delete(self, name: SegmentName, segment: MovedSegment, positions: dict[str, tuple[int, int]]) -> bool:
-        if self._keep_until_read and not has_passed(positions, name, segment.ends_at):
+    def _may_delete(self, name: SegmentName, segment: MovedSegment, read: Positions) -> bool:
+        if self._keep_until_read and not has_passed(read, name, segment.ends_at):
             return False
         return is_settled(self._counters, self._segments, name)
 

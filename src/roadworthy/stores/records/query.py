@@ -73,7 +73,7 @@ class RecordStore:
         self._serials = itertools.count()
         self._tails: dict[SegmentName, _Tail] = {}
         self._viewed: dict[str, str] = {}
-        self._read_up_to = ""
+        self._read: tails.Positions = {}
         for kind, table in _NO_ROWS.items():
             self._connection.execute(create_table(kind, table))
 
@@ -84,13 +84,12 @@ class RecordStore:
     def mark_read(self, cursor: str) -> None:
         """Say that everything before the cursor is stored elsewhere, so that its segments may be deleted.
 
-        Costs nothing: it is written down by the next compaction. If it is forgotten, segments stay a little longer.
+        It is kept in memory until the next compaction by this store; see `tail.py`.
 
         Raises:
             InputError: the text is no cursor.
         """
-        tails.parse_cursor(cursor)
-        self._read_up_to = cursor
+        self._read = tails.parse_cursor(cursor)
 
     def find(self, record_id: str) -> Record | None:
         """Return one record by its id; opens the files of one hour."""
@@ -148,9 +147,7 @@ class RecordStore:
     def compact(self) -> int:
         """Turn segments that nobody writes into Parquet and merge small files; return the number of frames moved."""
         with self._compacting:
-            if self._read_up_to:
-                tails.mark_read(self._folder, self._read_up_to)
-            return self._compactor.compact()
+            return self._compactor.compact(self._read)
 
     def drop_before(self, moment: Micros) -> int:
         """Delete the files of hours before a time; return the number of rows that went."""

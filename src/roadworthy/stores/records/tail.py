@@ -2,24 +2,23 @@
 
 A cursor names, per worker, the segment and the offset up to which frames were handed out. Segments stay on disk, also
 when they are already in Parquet, until the observer has said by `mark_read` that it has stored what it made of them.
+What it said is kept in memory only: after a restart, or in a home restored from a backup, it says so again from its own
+cursor, and until then nothing is deleted. A file beside the segments could be newer than the observer's database.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from roadworthy.domain.record import FRAME_OUTCOME, FRAME_RECORD, Outcome, Record
 from roadworthy.errors import InputError
 from roadworthy.ports.records import Frames
-from roadworthy.stores.atomic import write_bytes
 from roadworthy.stores.records.frames import Frame, decode_outcome, decode_record, kind_of, read_frames
 from roadworthy.stores.records.segment import HEADER_BYTES, SegmentName, opened, segments_in, take_lock
-
-READ_CURSOR: Final = "read.cursor"
 
 Positions: TypeAlias = dict[str, tuple[int, int]]
 """Per worker: the segment's number and the offset of the next frame in it."""
@@ -49,20 +48,6 @@ def parse_cursor(cursor: str) -> Positions:
 def spell_cursor(positions: Positions) -> str:
     """Write positions as a text that any later version of this process can go on from."""
     return msgspec.json.encode(positions, order="sorted").decode()
-
-
-def mark_read(folder: Path, cursor: str) -> None:
-    """Note that the observer has durably stored everything before a cursor, so that these segments may be deleted."""
-    text = spell_cursor(parse_cursor(cursor)).encode()
-    path = folder / READ_CURSOR
-    if not path.exists() or path.read_bytes() != text:
-        write_bytes(path, text, "record_file", mode=0o600)
-
-
-def read_positions(folder: Path) -> Positions:
-    """Return how far the observer has read; empty when it never said."""
-    path = folder / READ_CURSOR
-    return parse_cursor(path.read_text()) if path.exists() else {}
 
 
 def has_passed(positions: Positions, segment: SegmentName, end: int) -> bool:
