@@ -1,0 +1,1 @@
+"""What pages show, as frozen values: the same value fills the template and its JSON twin."""
