@@ -5,8 +5,11 @@ The parser from text lives in `manifest/conditions.py`; it is total: each text i
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from roadworthy.domain.moment import Micros, spell_duration
 
@@ -21,15 +24,15 @@ class Comparison(StrEnum):
 
     def holds(self, value: float, threshold: float) -> bool:
         """Tell whether `value <op> threshold` is true."""
-        match self:
-            case Comparison.ABOVE:
-                return value > threshold
-            case Comparison.AT_LEAST:
-                return value >= threshold
-            case Comparison.BELOW:
-                return value < threshold
-            case Comparison.AT_MOST:
-                return value <= threshold
+        return _HOLDS[self](value, threshold)
+
+
+_HOLDS: Final[Mapping[Comparison, Callable[[float, float], bool]]] = {
+    Comparison.ABOVE: operator.gt,
+    Comparison.AT_LEAST: operator.ge,
+    Comparison.BELOW: operator.lt,
+    Comparison.AT_MOST: operator.le,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,4 +63,5 @@ class Condition:
 
 def _spell(number: float) -> str:
     """Write a number in the fewest digits that read back to the same number."""
-    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)  # noqa: PLR2004
+    whole = float(number)
+    return str(int(whole)) if whole.is_integer() and abs(whole) < 1e15 else repr(whole)  # noqa: PLR2004 (exact there)

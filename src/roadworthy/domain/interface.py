@@ -128,12 +128,16 @@ def _broken_rule(field: Field, value: Scalar) -> tuple[str, str] | None:
     if value is None:
         return None if field.nullable else ("null", f"'{field.name}' must not be null")
     if not _has_type(field.type, value):
-        return "type", f"'{field.name}' must be a {field.type}"
+        return "type", f"'{field.name}' must be {_article(field.type)} {field.type}"
     if isinstance(value, float) and not math.isfinite(value):
         return "finite", f"'{field.name}' must be a finite number"
     if isinstance(value, str):
         return _broken_category(field, value)
     return _broken_range(field, value)
+
+
+def _article(kind: FieldType) -> str:
+    return "an" if kind is FieldType.INTEGER else "a"
 
 
 def _has_type(kind: FieldType, value: Scalar) -> bool:
