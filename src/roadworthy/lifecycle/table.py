@@ -73,7 +73,9 @@ def read_table(path: Path, wanted: Iterable[Field] = (), *, key_column: str = ""
         if source.startswith("read_csv"):
             # A code such as 007 or a date must reach a text field as it is written.
             texts = [name for name in described if types.get(name) is FieldType.STRING]
-            source = _csv_source(path, texts)
+            words = _words(session, path, {name: kind for name, kind in described.items() if name not in types})
+            source = _csv_source(path, [*texts, *words])
+            described |= dict.fromkeys(words, "VARCHAR")
         fields = _fields(described, types)
         _check_casts(session, source, fields, described)
         columns, keys = _fetch(session, source, path, fields, key_column)
@@ -158,6 +160,18 @@ def _written_names(session: DuckDBPyConnection, source: str, path: Path) -> list
         reader = csv.reader(file, delimiter=str(found[0]), quotechar=quote if len(quote) == 1 else '"')
         first: list[str] = next(reader, [""])
         return first
+
+
+def _words(session: DuckDBPyConnection, path: Path, described: Mapping[str, str]) -> list[str]:
+    """Return the columns that DuckDB reads as something else but other readers as words: yes and no, times of day."""
+    truths = [name for name, kind in described.items() if kind == "BOOLEAN"]
+    words = [name for name, kind in described.items() if _type_of(kind) is None]
+    if truths:
+        plain = _csv_source(path, truths)
+        odd = ", ".join(f"bool_or(lower({_quoted(name)}) not in ('true', 'false'))" for name in truths)
+        row = session.execute(f"select {odd} from {plain}").fetchone() or ()
+        words += [name for name, is_odd in zip(truths, row, strict=True) if is_odd]
+    return words
 
 
 def _fields(described: Mapping[str, str], types: Mapping[str, FieldType]) -> tuple[Field, ...]:

@@ -39,6 +39,7 @@ def _do(job: Mapping[str, Any]) -> None:
 
     from roadworthy.lifecycle.table import read_table
     from roadworthy.runtimes.frame import frame_of
+    from roadworthy.runtimes.skops_file import canonical_skops
 
     fields = tuple(Field(name=name, type=FieldType(kind)) for name, kind in job["fields"])
     table = read_table(Path(job["rows"]), fields)
@@ -53,7 +54,7 @@ def _do(job: Mapping[str, Any]) -> None:
         content = dumps(model)
     except Exception as wrong:
         raise InputError(f"train() returned {type(model).__name__}, which skops cannot keep: {wrong}") from wrong
-    Path(job["model"]).write_bytes(content)
+    Path(job["model"]).write_bytes(canonical_skops(content))
 
 
 def _load(job: Mapping[str, Any]) -> Callable[..., Any]:

@@ -41,6 +41,7 @@ REVIEWED: Final = frozenset(
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.utils._bunch.Bunch",
+        "sklearn.compose._column_transformer.make_column_selector",
         # What searches and thresholds keep of how they were made.
         "numpy.dtype",
         "numpy.mean",
