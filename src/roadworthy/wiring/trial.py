@@ -27,7 +27,8 @@ from roadworthy.wiring.calls import Door, call_all, load
 from roadworthy.wiring.stage import echoing, staged
 
 MOST_SECONDS: Final = 20.0
-_PACE_ROWS: Final = 50
+_PACE_ROWS: Final = (20, 200)
+_MANY_ROWS: Final = 100_000
 _FEWEST_ROWS: Final = 200
 _LOADED_ROWS: Final = 200
 _TEST_ROWS: Final = 100
@@ -87,7 +88,7 @@ class HttpTrial:
         self._loaded: dict[str, Predictor | None] = {}
         self._known: dict[tuple[str, int], Outputs] = {}
         self._door: Door | None = None
-        self._pace = 0.0
+        self._seconds_a_row = 0.0
 
     def holdout(self) -> Rows:
         """Return the rows the candidate was not trained on; fewer of them when it is too slow for all."""
@@ -177,18 +178,28 @@ class HttpTrial:
 
     def _thinned(self, rows: Rows) -> Rows:
         """Take every k-th row when all of them would keep the candidate busy for more than 20 seconds."""
-        if not self._pace:
-            few = take(rows.columns, slice(0, _PACE_ROWS))
-            started = time.perf_counter()
-            self._answers("candidate", few)
-            self._pace = (time.perf_counter() - started) / min(rows.n, _PACE_ROWS)
-        most = max(_FEWEST_ROWS, int(MOST_SECONDS / self._pace))
+        pace = self._pace(rows)
+        most = max(_FEWEST_ROWS, int(MOST_SECONDS / pace))
         if rows.n <= most:
             return rows
         index = np.linspace(0, rows.n - 1, most).astype(np.intp)
-        note = f"{most:,} of {rows.n:,} rows, evenly spaced: the candidate needs {self._pace * 1e3:.1f} ms a row"
+        note = f"{most:,} of {rows.n:,} rows, evenly spaced: the candidate needs {pace * 1e3:.1f} ms a row"
         columns, target = take(rows.columns, index), rows.target[index]
         return Rows(columns=columns, target=target, n=most, note="; ".join(text for text in (rows.note, note) if text))
+
+    def _pace(self, rows: Rows) -> float:
+        """Measure seconds a row; when few rows make it look slow, with more, since a call has a cost of its own."""
+        if not self._seconds_a_row:
+            self._answers("candidate", take(rows.columns, slice(0, 1)))
+            for most in _PACE_ROWS:
+                n = min(most, rows.n)
+                few = take(rows.columns, slice(0, n))
+                started = time.perf_counter()
+                self._answers("candidate", few)
+                self._seconds_a_row = (time.perf_counter() - started) / n
+                if self._seconds_a_row * max(rows.n, _MANY_ROWS) < MOST_SECONDS:
+                    break
+        return self._seconds_a_row
 
     def _answers(self, who: str, columns: Columns) -> Outputs:
         key = (who, id(columns))
