@@ -36,7 +36,7 @@ FEATURES = ("month", "weekday", "hour", "distance", "dewp", "humid", "wind_speed
 SERVERS = ("echo", "plain", "roadworthy", "fastapi-onnx", "fastapi-sklearn")
 CONCURRENCIES = (1, 16, 64)
 TICK = os.sysconf("SC_CLK_TCK")
-THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 # ---------------------------------------------------------------------------------------------------- preparation
@@ -55,7 +55,9 @@ def prepare(folder: Path) -> None:
 
     files = write_flights(folder / "data")
     columns = ", ".join(f"{name}::double" for name in FEATURES)
-    query = f"select {columns}, late from read_parquet($path) where {' and '.join(f'{n} is not null' for n in FEATURES)}"
+    query = (
+        f"select {columns}, late from read_parquet($path) where {' and '.join(f'{n} is not null' for n in FEATURES)}"
+    )
     rows = duckdb.execute(query, {"path": str(files.train)}).fetchnumpy()
     table = np.column_stack([rows[name] for name in list(rows)[:-1]]).astype(np.float32)
     model = HistGradientBoostingClassifier(max_iter=100, max_leaf_nodes=15, early_stopping=False, random_state=0)
@@ -65,7 +67,10 @@ def prepare(folder: Path) -> None:
     other.fit(table[::2], rows["late"][::2])
     for name, one in (("model", model), ("challenger", other)):
         graph = to_onnx(
-            one, initial_types=[("X", FloatTensorType([None, len(FEATURES)]))], options={"zipmap": False}, target_opset=17
+            one,
+            initial_types=[("X", FloatTensorType([None, len(FEATURES)]))],
+            options={"zipmap": False},
+            target_opset=17,
         )
         (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
     picks = np.random.default_rng(0).choice(len(table), 500, replace=False)
@@ -104,7 +109,9 @@ def make_home(folder: Path) -> None:
     artifacts = FileArtifacts(home.artifacts)
     bounds: dict[str, tuple[float, float]] = {"month": (1, 12), "weekday": (1, 7), "hour": (0, 23), "humid": (0, 100)}
     fields = tuple(
-        Field(name=n, type=FieldType.NUMBER, minimum=bounds.get(n, (-1e6, 1e6))[0], maximum=bounds.get(n, (-1e6, 1e6))[1])
+        Field(
+            name=n, type=FieldType.NUMBER, minimum=bounds.get(n, (-1e6, 1e6))[0], maximum=bounds.get(n, (-1e6, 1e6))[1]
+        )
         for n in FEATURES
     )
     interface = Interface(inputs=fields, task=Task.BINARY, labels=("0", "1"), positive="1")
@@ -208,7 +215,7 @@ def serve_fastapi(folder: Path, port: int, kind: str) -> None:
     from fastapi import FastAPI
     from pydantic import create_model
 
-    row: Any = create_model("Row", **{name: (float, ...) for name in FEATURES})
+    row: Any = create_model("Row", **dict.fromkeys(FEATURES, (float, ...)))
 
     request_model: Any = create_model("Request", inputs=(row | list[row], ...))
 
@@ -253,7 +260,9 @@ class Server:
             command = [sys.executable, "-m", "roadworthy.serving.serve"]
         settings = {"ROADWORTHY_HOME": str(folder / "home"), "ROADWORTHY_PORT": str(self.port)}
         self.log = (folder / f"{name}.log").open("wb")
-        self.process = subprocess.Popen(command, env={**os.environ, **THREADS, **settings}, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(
+            command, env={**os.environ, **THREADS, **settings}, stdout=self.log, stderr=self.log
+        )
         self.body = (folder / "row.json").read_bytes()
         self.key = (folder / "key").read_text()
         self._first_answer()
@@ -354,7 +363,9 @@ def read_wrk(text: str) -> dict[str, float]:
 
 async def load_in_python(port: int, concurrency: int, seconds: int, script: Path, key: str) -> dict[str, float]:
     """Load a server from Python: slower than wrk, good for ratios at low rates only."""
-    bodies = [line.split("[==[", 1)[1].rsplit("]==]",1)[0] for line in script.read_text().splitlines() if "[==[" in line]
+    bodies = [
+        line.split("[==[", 1)[1].rsplit("]==]", 1)[0] for line in script.read_text().splitlines() if "[==[" in line
+    ]
     until = time.perf_counter() + seconds
     took: list[float] = []
     failures = 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from granian.rsgi import ProtocolClosed, ProtocolError
 
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.principal import Scope
@@ -58,6 +60,11 @@ class App:
             if problem.status == _UNAUTHENTICATED:
                 self.parts.count_stranger()
             respond(proto, problem.status, problem.headers, problem.v2_body() if _is_v2(path) else problem.body())
+        except (ProtocolClosed, ProtocolError) as gone:
+            # The caller hung up or sent a torn body: nobody was answered, so nothing is recorded.
+            _log.info("a request to %s was not finished by its caller: %s", path[:200], gone)
+            with suppress(ProtocolClosed, ProtocolError):
+                respond(proto, 400, (), Problem(400, "RW200", "the request was not finished").body())
         except Exception:  # noqa: BLE001 (the last door: nothing may leave it but an answer)
             _log.exception("a request to %s failed inside the server", path[:200])
             problem = Problem(500, "RW000", "the server failed on this request", hint="look into the worker's log")

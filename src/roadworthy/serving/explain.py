@@ -86,11 +86,11 @@ class Explainer:
         """Return rows, whether there was a single one, and the violations that the policy let through.
 
         Raises:
-            Problem: 400 no JSON, 413 too many rows, 422 violations under the policy `reject`.
+            Problem: 400 no JSON, 422 no rows, too many, or violations under the policy `reject`.
         """
         given, single = _inputs_of(read_json(body))
         if len(given) > max_rows:
-            raise Problem(413, "RW200", f"{len(given)} rows in one request; at most {max_rows}", hint="send fewer rows")
+            _refuse("inputs", "rows", f"'inputs' holds {len(given)} rows; at most {max_rows} go in one request")
         if not given:
             _refuse("inputs", "empty", "'inputs' holds no rows")
         rows, violations = self.rows(given)

@@ -228,7 +228,7 @@ _OUTCOME: Final[Mapping[str, Any]] = {
         "event_time": _TIME,
         "value": {"type": ["number", "string", "boolean"], "minimum": -(2**63), "maximum": 2**63 - 1},
         "scorer": {"type": "string", "maxLength": 1000},
-        "known_at": {"type": ["string", "null"], "format": "date-time"},
+        "known_at": _TIME,
         "key": {"type": "string", "maxLength": 1000},
     },
     "required": ["value"],

@@ -13,9 +13,8 @@ from roadworthy.domain.record import Outcome
 from roadworthy.domain.snapshot import ServedSystem
 from roadworthy.errors import Violation
 from roadworthy.serving.explain import read_json, refused
-from roadworthy.serving.problem import Problem
 
-MAX_OUTCOMES: Final = 10_000
+MAX_OUTCOMES: Final = 1_000
 SCORER: Final = "label"
 _KNOWN: Final = ("record", "entity", "event_time", "value", "scorer", "known_at", "key")
 _HEX: Final = frozenset("0123456789abcdef")
@@ -51,9 +50,9 @@ class _Checker:
 
     def time(self, name: str, default: Micros) -> Micros:
         """Read an optional ISO 8601 time."""
-        value = self._given.get(name)
-        if value is None:
+        if name not in self._given:
             return default
+        value = self._given[name]
         try:
             return parse_iso(cast("str", value))
         except (ValueError, TypeError, OverflowError):
@@ -93,12 +92,13 @@ def read(
         hide: makes the keyed digest of an entity, where entities are classified; before anything else is made of it.
 
     Raises:
-        Problem: 400 no JSON, 413 too many, 422 naming every violation.
+        Problem: 400 no JSON, 422 none, too many, or naming every violation.
     """
     given = read_json(body)
     rows: list[Any] = cast("list[Any]", given) if isinstance(given, list) else [given]
     if len(rows) > MAX_OUTCOMES:
-        raise Problem(413, "RW200", f"{len(rows)} outcomes in one request; at most {MAX_OUTCOMES}")
+        message = f"{len(rows)} outcomes in one request; at most {MAX_OUTCOMES}"
+        raise refused([Violation("outcomes", "rows", message)])
     found: list[Violation] = [] if rows else [Violation("outcomes", "empty", "there is no outcome in the list")]
     made = [_outcome(row, at, served, now, source, found.extend, hide) for at, row in enumerate(rows)]
     if found:
