@@ -8,7 +8,7 @@ take turns, so ratios hold where absolute times do not. Load comes from `wrk`, o
 |---|---|
 | echo | granian RSGI: read the body, send it back |
 | plain | RSGI, msgspec, ONNX Runtime, micro-batched: no validation rules, routing, fallback, record |
-| roadworthy | the real data plane: keys, interface enforced, canary 10 %, shadow 10 %, deadline, fallback chain, records |
+| roadworthy | the real data plane: keys, interface, canary 10 %, shadow 10 %, deadline, fallback chain, records |
 | fastapi-onnx | FastAPI on uvicorn (uvloop, httptools if installed), ONNX Runtime |
 | fastapi-sklearn | the same with the scikit-learn model |
 """
@@ -363,9 +363,7 @@ def read_wrk(text: str) -> dict[str, float]:
 
 async def load_in_python(port: int, concurrency: int, seconds: int, script: Path, key: str) -> dict[str, float]:
     """Load a server from Python: slower than wrk, good for ratios at low rates only."""
-    bodies = [
-        line.split("[==[", 1)[1].rsplit("]==]", 1)[0] for line in script.read_text().splitlines() if "[==[" in line
-    ]
+    bodies = [line.split("[==[", 1)[1].rsplit("]==]", 1)[0] for line in text.splitlines() if "[==[" in line]
     until = time.perf_counter() + seconds
     took: list[float] = []
     failures = 0
@@ -402,7 +400,7 @@ def run(folder: Path, *, rounds: int, seconds: int, servers: tuple[str, ...]) ->
     found: dict[str, dict[str, list[dict[str, float]]]] = {name: {} for name in servers}
     try:
         for name in servers:
-            running.append(Server(name, folder))
+            running.append(Server(name, folder))  # noqa: PERF401 (those that started must be stopped)
         for server in running:
             server.measure(16, 1, folder / "bodies.lua")
         for _ in range(rounds):
@@ -433,7 +431,7 @@ def run(folder: Path, *, rounds: int, seconds: int, servers: tuple[str, ...]) ->
 def report(figures: dict[str, Any]) -> str:
     """Write the table and the ratios."""
     lines = [
-        "| server | rps c1 / c16 / c64 | p99 ms c16 | CPU µs a request c16 | rows/s (100-row calls) | cold CPU-s | PSS MB |",
+        "| server | rps c1 / c16 / c64 | p99 ms c16 | CPU µs a request c16 | rows/s in 100s | cold CPU-s | PSS MB |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, one in figures.items():

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -61,7 +61,7 @@ def start_with_fallback(plane: Plane, workers: int = 1, **plan: Any) -> None:
             release(previous, "flights@v1"),
             release(baseline, "flights@baseline"),
             **plan,
-        )  # fmt: skip
+        )
     )
     plane.start(workers)
     plane.wait_applied(workers)
@@ -81,7 +81,7 @@ class OpenLoop:
             threading.Thread(target=self._run, args=(at * pause / threads, pause)) for at in range(threads)
         ]
 
-    def __enter__(self) -> OpenLoop:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

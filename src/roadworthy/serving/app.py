@@ -9,7 +9,10 @@ from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from granian.rsgi import ProtocolClosed, ProtocolError
+from granian.rsgi import (
+    ProtocolClosed,  # pyright: ignore[reportPrivateImportUsage]
+    ProtocolError,  # pyright: ignore[reportPrivateImportUsage]
+)
 
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.principal import Scope
