@@ -14,7 +14,7 @@ import pytest
 from control_kit import ADA, Running, open_running
 from roadworthy.domain.ledger import verify
 from roadworthy.lifecycle import present
-from roadworthy.lifecycle.drill import FAULTS, drill, spell
+from roadworthy.lifecycle.drill import FAULTS, drill
 from roadworthy.lifecycle.explain import explain
 from roadworthy.lifecycle.incidents import incidents
 from roadworthy.lifecycle.roll_back import roll_back
@@ -150,7 +150,6 @@ def test_a_drill_proves_the_failure_plan_on_running_processes(running: Running) 
     running.wait_applied(workers=2)
     faults = FileFaults(running.plane.home.root)
     reports = drill(running.plane, "flights", faults, actor=ADA, patience_s=20.0)
-    print("\n".join(f"{report.fault}: {spell(report)} {report.entries}" for report in reports))
     assert [report.fault for report in reports] == list(FAULTS)
     missed = [f"{report}" for report in reports if not report.passed]
     assert missed == [], running.log()
