@@ -36,7 +36,7 @@ _TAKES_EFFECT: Final[Mapping[str, str]] = {
     "gates": _NEXT_VERDICTS,
     "waivers": _NEXT_VERDICTS,
     "decision": _NEXT_VERDICTS,
-    "keep": "at the next clean-up",
+    "keep": _NEXT_SNAPSHOT,
     "goals": "at once",
     "glossary": "at once",
 }

@@ -143,5 +143,4 @@ def _data(shape: DataShape, reading: Reading) -> DataPlan:
         time=shape.time or "",
         entity=shape.entity or "",
         holdout=shape.holdout,
-        owner=shape.owner or "",
     )

@@ -175,7 +175,7 @@ def _policy(
         rollout=stages,
         watch=watch,
         failure=failure,
-        keep=KeepPlan(records=shape.keep.records, payload=shape.keep.payload),
+        keep=KeepPlan(payload=shape.keep.payload),
         glossary=dict(sorted(shape.glossary.items())),
         waivers=waivers,
     )

@@ -62,10 +62,7 @@ def resolved_policy(policy: Policy) -> dict[str, Any]:
             "pager": list(policy.failure.pager),
             **({"runbook": policy.failure.runbook} if policy.failure.runbook else {}),
         },
-        "keep": {
-            "records": "forever" if policy.keep.records is None else spell_duration(policy.keep.records),
-            "payload": policy.keep.payload,
-        },
+        "keep": {"payload": policy.keep.payload},
         "waivers": [
             {"gate": waiver.gate, "by": waiver.by, "why": waiver.why, "until": iso(waiver.until)}
             for waiver in policy.waivers
@@ -105,7 +102,6 @@ def _data(data: DataPlan) -> dict[str, Any]:
             "time": data.time,
             "entity": data.entity,
             "holdout": spell_share(data.holdout),
-            "owner": data.owner,
         }
     )
 
@@ -133,6 +129,5 @@ def _watch(watch: WatchPlan) -> dict[str, Any]:
         "harm_alpha": spell_share(watch.harm_alpha),
         "window": spell_duration(watch.window),
         "drift_window": spell_duration(watch.drift_window),
-        "lateness": spell_duration(watch.lateness),
         "drill_every": spell_duration(watch.drill_every),
     }

@@ -89,21 +89,12 @@ def _parameters(value: object) -> object:
     raise ValueError("must hold parameters, such as p99_ms: 50")
 
 
-def _until_when(value: object) -> int | None:
-    return None if value == "forever" else units.duration(value)
-
-
 Scalar = Annotated[Any, BeforeValidator(_scalar), _schema({"type": ["string", "number", "boolean", "null"]})]
 GateParameters = Annotated[Any, BeforeValidator(_parameters), _schema({"type": ["object", "null"]})]
-Kept = Annotated[
-    Any,
-    BeforeValidator(_until_when),
-    _schema({"type": "string", "examples": ["365d", "forever"]}),
-]
 
 
 class Shape(BaseModel):
-    """Strict: unknown keys and wrong types are findings. `SHORT` names the key that a bare text stands for."""
+    """Strict: unknown keys and wrong types are findings. `SHORTHANDS` names the key that a bare text stands for."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 
@@ -162,7 +153,6 @@ class DataShape(Shape):
     time: Line | None = Field(default=None, description="The column of times: the hold-out is then the newest rows.")
     entity: Line | None = Field(default=None, description="The column that says whom or what a row is about.")
     holdout: Share = Field(default=0.2, description="The share of rows kept apart to judge by.")
-    owner: Line | None = Field(default=None, description="Who answers for the data.")
 
 
 class GoalShape(Shape):
@@ -218,7 +208,6 @@ class WatchShape(Shape):
     harm_alpha: Share = Field(default=0.0001, description="Half the chance of a false harm in 1,000 outcomes.")
     window: Duration = Field(default=300_000_000, description="The span a monitor looks at.")
     drift_window: Duration = Field(default=604_800_000_000, description="The span that drift is judged over.")
-    lateness: Duration = Field(default=3_600_000_000, description="How late an event may come and still count.")
     drill_every: Duration = Field(default=7_776_000_000_000, description="After how long a drill is stale.")
 
 
@@ -239,9 +228,8 @@ class FailureShape(Shape):
 
 
 class KeepShape(Shape):
-    """How long things are kept."""
+    """What is kept."""
 
-    records: Kept = Field(default=31_536_000_000_000, description="Records and outcomes.")
     payload: bool = Field(default=True, description="Whether inputs and outputs are kept in the records.")
 
 
@@ -279,5 +267,5 @@ class ManifestShape(Shape):
     rollout: list[Stage] | None = Field(default=None, description="The stages a release goes through.")
     watch: WatchShape = Field(default_factory=WatchShape, description="What is observed.")
     failure: FailureShape = Field(default_factory=FailureShape, description="What happens when it fails.")
-    keep: KeepShape = Field(default_factory=KeepShape, description="How long things are kept.")
+    keep: KeepShape = Field(default_factory=KeepShape, description="What is kept.")
     waivers: list[WaiverShape] = Field(default_factory=list[WaiverShape], description="Dated exceptions to gates.")

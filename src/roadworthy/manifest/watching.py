@@ -84,7 +84,6 @@ def watch_plan(shape: ManifestShape, serve: ServePlan, interface: Interface | No
         harm_alpha=watch.harm_alpha,
         window=watch.window,
         drift_window=watch.drift_window,
-        lateness=watch.lateness,
         drill_every=watch.drill_every,
     )
 

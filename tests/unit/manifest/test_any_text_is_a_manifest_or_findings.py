@@ -34,7 +34,7 @@ watch:
 failure:
   - {when: errors, do: [rollback, page]}
   - {when: auc < 0.6 for 2d, do: [fallback]}
-keep: {records: forever}
+keep: {payload: false}
 """
 SPLICES = (
     "",

@@ -49,7 +49,7 @@ failure:
   cool_down: 2h
   pager: [https://pager.example.com/hook, file:pages.jsonl]
   runbook: https://example.com/runbook
-keep: {records: forever, payload: false}
+keep: {payload: false}
 waivers: [{gate: skew, by: ana, why: no training path, until: 2026-12-31}]
 """
 
@@ -145,7 +145,7 @@ def test_every_section_reaches_the_system(read):
     assert policy.failure.rules[0].do == (ActionKind.STOP, ActionKind.PAGE)
     assert policy.failure.rules[-1].objective == "A1"
     assert policy.failure.runbook == "https://example.com/runbook"
-    assert (policy.keep.records, policy.keep.payload) == (None, False)
+    assert policy.keep.payload is False
     assert policy.waivers[0].until == parse_iso("2026-12-31")
 
 
@@ -171,7 +171,7 @@ def test_digests_do_not_depend_on_comments_order_or_spelling(read):
         "# a comment\nbaseline: 'baseline.sql'\nuse: \"model.skops\"\nkind: model\nsystem: flights\nroadworthy: 1\n"
         "data:\n  target: late\n  table: flights.parquet\n  holdout: 0.20\n"
         "decision:\n  what: whom to call before the flight\n  tier: low\nowner:\n  contact: ana@example.com\n"
-        "serve: {deadline: 0.25s}   # the default\nkeep: {records: 8760h}\nwatch: {harm_margin: 0.05}\n"
+        "serve: {deadline: 0.25s}   # the default\nkeep: {payload: true}\nwatch: {harm_margin: 0.05}\n"
     )
     one, other = read(), read(text=text)
     assert one.content.digest == other.content.digest

@@ -24,7 +24,7 @@ failure:
   - {when: quality >, do: [rolback]}
 gates: {latncy: {}, latency: {p99: 3}}
 rollout: [canary: 10% for x]
-keep: {records: 5}
+keep: {payload: 5}
 """
 
 
@@ -140,7 +140,9 @@ def test_all_mistakes_are_named_at_once(findings):
         ("failure: {pager: ['http://example.com']}\n", "", "no address for pages"),
         ("failure: {pager: ['file:../pages']}\n", "", "leads out of the home"),
         ("failure: {pager: ['file:/etc/pages']}\n", "", "leads out of the home"),
-        ("keep: {records: never}\n", "", "is not a duration"),
+        ("keep: {payload: never}\n", "", "must be true or false"),
+        ("keep: {records: 90d}\n", "", "unknown key 'records' in keep"),
+        ("watch: {lateness: 1h}\n", "", "unknown key 'lateness' in watch"),
         ("waivers: [{gate: skw, by: ana, why: x, until: 2026-12-31}]\n", "", "no gate called 'skw'"),
         ("waivers: [{gate: skew, by: ana, why: x, until: soon}]\n", "", "is not a date"),
         ("waivers: [{gate: skew, by: ana, until: 2026-12-31}]\n", "", "'why' is missing in waivers.0"),

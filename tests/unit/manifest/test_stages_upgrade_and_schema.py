@@ -123,8 +123,8 @@ def test_every_key_has_a_description():
 
 def test_the_schema_speaks_the_manifest_s_own_units():
     """Defaults in the schema are spelled as one would write them."""
-    assert json_schema()["$defs"]["WatchShape"]["properties"]["lateness"]["default"] == "1h"
-    assert json_schema()["$defs"]["KeepShape"]["properties"]["records"]["default"] == "365d"
+    assert json_schema()["$defs"]["WatchShape"]["properties"]["window"]["default"] == "5m"
+    assert json_schema()["$defs"]["FailureShape"]["anyOf"][1]["properties"]["cool_down"]["default"] == "1h"
     assert json_schema()["properties"]["roadworthy"]["const"] == 1
 
 
