@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.system import System
@@ -46,6 +46,7 @@ class TestReport:
     `stopped` is empty, or says why the run did not come to its end (it took too long, the process died).
     """
 
+    __test__: ClassVar[bool] = False  # no test class, whatever its name begins with
     passed: int
     failed: int
     seconds: float
