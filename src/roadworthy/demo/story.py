@@ -65,6 +65,8 @@ def tell(folder: Path, *, stay: bool, sabotage: str, port: int, control_port: in
     if sabotage and sabotage not in STEPS:
         raise InputError(f"no step called '{sabotage}' to sabotage", hint=f"one of: {', '.join(STEPS)}")
     out = Console(highlight=False, soft_wrap=True)
+    # Told to end, the story ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     story = Story(project=lay_out(folder.absolute(), port, control_port), out=out, sabotage=sabotage)
     try:
         for step in (prepare, refuse, release, drift, rollback, explain, drill, close):
@@ -72,9 +74,10 @@ def tell(folder: Path, *, stay: bool, sabotage: str, port: int, control_port: in
         holds = verdict(story)
         if stay and not sabotage:
             go_on(story)
-        return 0 if holds else 1
     except KeyboardInterrupt:
         return 0
+    else:
+        return 0 if holds else 1
     finally:
         if story.up is not None:
             story.up.send_signal(signal.SIGTERM)
@@ -129,7 +132,7 @@ def release(story: Story) -> None:
     story.up = project.start("up")
     _await(story, lambda: _ready(project), "the workers to answer")
     story.say(f"console: http://127.0.0.1:{project.control_port}/  (sign in with {project.key})", "bold")
-    story.replay = Replay(project.files.later, project.port, project.control_port, project.key)
+    story.replay = Replay(project.files.later, project.port, project.control_port, project.key, every=2)
     said = ""
     for _ in range(400):
         story.replay.pass_by(3 * HOUR)
@@ -273,11 +276,13 @@ def _replay(story: Story) -> Replay:
 
 
 def _status(story: Story) -> dict[str, Any]:
-    return story.project.ask("status")
+    found = story.project.look("/systems/flights.json")
+    return found.get("status", found)
 
 
 def _incidents(story: Story, objective: str) -> list[Any]:
-    return [one for one in story.project.ask("incident", "list", "--all") if one["objective"] == objective]
+    found = story.project.look("/incidents.json")
+    return [one for one in found["incidents"] if one["objective"] == objective]
 
 
 def _champion(story: Story) -> str:

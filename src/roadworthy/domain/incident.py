@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.objective import Light
 from roadworthy.domain.system import Decision, Tier
+
+_UNIT: Final = 1_000_000
+_STEPS: Final = (100, 1_000)
 
 
 class Severity(StrEnum):
@@ -97,13 +101,18 @@ class Incident:
 def severity_of(decision: Decision, light: Light, *, answering: bool) -> Severity:
     """Rate an incident by what a failure costs and by whether callers get the answers in question.
 
-    High tier, or any stated cost together with the decision light, is sev1; what no caller sees is never above sev3.
+    Costs are of one failure, in whole units of the decision's currency: from 1,000 on it is sev1, from 100 on sev2,
+    below that sev3. Callers without a sound operation (the operations light) are one step worse, as is tier standard;
+    tier high is always sev1. What no caller sees is never above sev3.
     """
     if not answering:
         return Severity.SEV3
-    if decision.tier is Tier.HIGH or (decision.cost_of_failure_micros > 0 and light is Light.DECISION):
+    step = sum(decision.cost_of_failure_micros >= cost * _UNIT for cost in _STEPS)
+    step += light is Light.OPERATIONS
+    step += decision.tier is Tier.STANDARD
+    if decision.tier is Tier.HIGH or step >= len(_STEPS):
         return Severity.SEV1
-    return Severity.SEV2
+    return Severity.SEV2 if step else Severity.SEV3
 
 
 def acknowledge(incident: Incident, by: str) -> Incident:

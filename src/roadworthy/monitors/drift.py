@@ -13,6 +13,8 @@ from roadworthy.stats.drift import ChannelResult, compare, drifted
 
 FEWEST_ROWS = 200
 _SHAPE = "shape"
+_WAIT = frozenset({"shape", "modal_share"})
+_FULL = 0.9
 
 
 class DriftMonitor:
@@ -20,7 +22,8 @@ class DriftMonitor:
 
     A channel alarms above a practical floor, above chance at these sample sizes, and above what past clean windows
     showed (clean: the release's decisions kept their promise since); false discoveries are controlled over features
-    and channels.
+    and channels. Shape and modal share alarm only once the window is full: a morning is not a week, whatever its n.
+    Missing, unseen and forbidden values alarm at once.
     """
 
     name = "drift"
@@ -36,7 +39,8 @@ class DriftMonitor:
             return (no_data(view, self.name, why, light=self.light, n=rows),)
         results = {feature: _compare(view, feature) for feature in view.reference.counts}
         every = [result for of_feature in results.values() for result in of_feature]
-        alarms = {(result.feature, result.channel) for result in drifted(every)}
+        trusted = every if is_full(view) else [result for result in every if result.channel not in _WAIT]
+        alarms = {(result.feature, result.channel) for result in drifted(trusted)}
         signals = [self._feature(view, feature, found, alarms) for feature, found in results.items() if found]
         moved = [one for one in signals if one.alarm]
         reason = "; ".join(one.reason for one in moved)
@@ -73,6 +77,14 @@ def counts_of(buckets: Sequence[FeatureBucket], feature: str, reference: Counts)
     parts = [Counts.from_doc(bucket.counts[feature]) for bucket in buckets if feature in bucket.counts]
     same = [part for part in parts if part.bins == reference.bins]
     return merge_all(same) if same else None
+
+
+def is_full(view: View) -> bool:
+    """Tell whether the features seen span the window, so that a shape may be compared with the reference's."""
+    if not view.features:
+        return False
+    width = view.policy.watch.drift_window
+    return bool(view.past_features) or view.watermark - view.features[0].start >= _FULL * width
 
 
 def _spell(result: ChannelResult) -> str:

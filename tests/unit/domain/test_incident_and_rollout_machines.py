@@ -221,9 +221,14 @@ TestRollouts.settings = settings(max_examples=60, stateful_step_count=12, deadli
     ("decision", "light", "answering_now", "severity"),
     [
         (Decision(tier=Tier.HIGH), Light.OPERATIONS, True, Severity.SEV1),
-        (Decision(cost_of_failure_micros=1), Light.DECISION, True, Severity.SEV1),
-        (Decision(cost_of_failure_micros=1), Light.OPERATIONS, True, Severity.SEV2),
-        (Decision(), Light.DECISION, True, Severity.SEV2),
+        (Decision(), Light.DECISION, True, Severity.SEV3),
+        (Decision(cost_of_failure_micros=99_999_999), Light.DECISION, True, Severity.SEV3),
+        (Decision(cost_of_failure_micros=100_000_000), Light.DECISION, True, Severity.SEV2),
+        (Decision(cost_of_failure_micros=1_000_000_000), Light.DECISION, True, Severity.SEV1),
+        (Decision(), Light.OPERATIONS, True, Severity.SEV2),
+        (Decision(cost_of_failure_micros=100_000_000), Light.OPERATIONS, True, Severity.SEV1),
+        (Decision(tier=Tier.STANDARD), Light.DECISION, True, Severity.SEV2),
+        (Decision(tier=Tier.STANDARD), Light.OPERATIONS, True, Severity.SEV1),
         (Decision(tier=Tier.HIGH), Light.DECISION, False, Severity.SEV3),
     ],
 )

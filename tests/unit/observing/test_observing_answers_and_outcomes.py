@@ -59,11 +59,19 @@ def test_old_traffic_leaves_the_window(world: World) -> None:
 
 def test_a_moved_feature_is_named(world: World) -> None:
     """Drift names the feature and the channel that moved."""
-    world.answers(600, shift=60)
+    world.answers(600, shift=60, spread=7 * DAY)
     seen = world.look()
     assert seen["drift(amount)"].alarm
     assert not seen["drift(region)"].alarm
     assert "amount: shape" in seen["drift"].reason
+
+
+def test_a_morning_is_not_a_week(world: World) -> None:
+    """Before the window is full a moved shape has a value and no alarm, however many rows there are."""
+    world.answers(2_000, shift=-12, spread=6 * HOUR)
+    seen = world.look()["drift(amount)"]
+    assert seen.value > seen.threshold
+    assert not seen.alarm
 
 
 def test_nulls_are_a_channel_of_their_own(world: World) -> None:

@@ -61,7 +61,7 @@ def test_a_bad_release_is_rolled_back_by_itself_and_its_owner_is_paged(world: Wo
     assert world.release("v2").withdrawn_for == ("quality",)
     story = find(world.plane, "flights-1")
     assert [action.action for action in story.actions] == ["rollback"]
-    assert story.severity == "sev1"
+    assert story.severity == "sev3"
     assert story.title.startswith("quality of flights@v2: auc < 0.7 for 1m (auc 0.5")
     assert story.changed_before[0].kind == "route.changed"
     assert is_published(world.plane)
