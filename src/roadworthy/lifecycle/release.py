@@ -179,10 +179,10 @@ def _baseline_first(asked: _Request, built: BuildResult) -> None:
         asked.tell("judging the baseline")
         verdict = _contract_of(asked, baseline)
         if verdict.state not in (VerdictState.PASS, VerdictState.WAIVED):
-            raise ReleaseRefused(
-                f"the baseline of {asked.system.name} is refused: {verdict.gate} ({verdict.reason})",
-                hint=f"mend {asked.system.content.baseline}",
-            )
+            message = f"the baseline of {asked.system.name} is refused: {verdict.gate} ({verdict.reason})"
+            if verdict.state is VerdictState.INCONCLUSIVE:
+                raise InconclusiveError(message, hint="run it again once that is mended")
+            raise ReleaseRefused(message, hint=f"mend {asked.system.content.baseline}")
         asked.prove_loads(baseline)
         asked.plane.ledger.commit([_admission(asked, _baseline_release(asked, baseline, verdict))])
         asked.tell(f"{asked.system.name}@baseline is admitted")
