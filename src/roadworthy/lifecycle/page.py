@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from roadworthy.actions.pagers import is_address, pager_for
-from roadworthy.domain.failure_plan import Intent
+from roadworthy.domain.failure_plan import ActionKind, Intent
 from roadworthy.domain.incident import ActionTaken, Incident, took
 from roadworthy.domain.ledger import Decide, Noun
 from roadworthy.domain.moment import DAY, MINUTE, SECOND, Micros, iso
@@ -42,25 +42,44 @@ def sender(plane: Plane) -> Send:
     return send
 
 
-def intend_page(
-    plane: Plane,
-    policy: Policy,
-    intent: Intent,
-    incident: Incident,
-    *,
-    wall: Micros,
-    fence: int | None,
-    url: str = "",
-) -> bool:
-    """Note that a person must be told; `deliver` does it. Asking again for the same intent changes nothing.
+def owe(plane: Plane, policy: Policy, intents: Sequence[Intent], *, fence: int | None) -> None:
+    """Write down that people must be told, all in one transaction, before anything else is done about the breaches.
 
-    Where the owner left, the backup is told too. Returns False when no address can be paged; that is a failed action.
+    A page that is owed survives whatever is killed next: `intend_owed` finds it. Where no address can be paged, the
+    action ends as failed.
     """
-    owner_is_here = present.principal(plane, policy.owner.principal).active
-    to = policy.owner.principal if owner_is_here else policy.owner.backup or policy.owner.backup_contact
+    addresses = addresses_of(policy, owner_is_here=_owner_is_here(plane, policy))
+    state, kind = ("attempting", "attempted") if addresses else ("failed", "failed")
+    detail = "" if addresses else "the policy names no address that can be paged"
+    now = plane.clock.now()
+    decisions = [
+        action_changed(action_document(intent, state, now, detail), kind, intent.reason, key=intent.key)
+        for intent in intents
+    ]
+    if decisions:
+        plane.ledger.commit(decisions, fence=fence)
+
+
+def intend_owed(plane: Plane, policy: Policy, system: str, environment: str, *, wall: Micros, url: str = "") -> None:
+    """Compose the pages that are owed and not on their way yet; `deliver` sends them.
+
+    Composed after the actions, so that a page tells what was done already. Where the owner left, the backup is told.
+    """
+    for action in plane.ledger.states(Noun.ACTION, system).values():
+        is_owed = action["action"] == ActionKind.PAGE and action["state"] == "attempting"
+        if is_owed and action["environment"] == environment:
+            _intend(plane, policy, from_doc(Intent, action), wall, url)
+
+
+def _intend(plane: Plane, policy: Policy, intent: Intent, wall: Micros, url: str) -> None:
+    owner_is_here = _owner_is_here(plane, policy)
+    addresses = addresses_of(policy, owner_is_here=owner_is_here)
+    if all(plane.deliveries.get(f"{intent.key}>{address}") for address in addresses):
+        return
+    incident = from_doc(Incident, plane.ledger.state(Noun.INCIDENT, incident_of(intent.incident, plane)) or {})
     page = Page(
         key=intent.key,
-        to=to,
+        to=policy.owner.principal if owner_is_here else policy.owner.backup or policy.owner.backup_contact,
         title=incident.title,
         body=_body(incident, intent, policy),
         severity=incident.severity.value,
@@ -69,7 +88,6 @@ def intend_page(
         at=plane.clock.now(),
         url=url and f"{url}/incidents/{incident.id}",
     )
-    addresses = addresses_of(policy, owner_is_here=owner_is_here)
     for address in addresses:
         plane.deliveries.intend(
             Delivery(
@@ -81,12 +99,10 @@ def intend_page(
                 due_at=wall,
             )
         )
-    state = "attempting" if addresses else "failed"
-    detail = "" if addresses else "the policy names no address that can be paged"
-    action = action_document(intent, state, plane.clock.now(), detail)
-    kind = "attempted" if addresses else "failed"
-    plane.ledger.commit([action_changed(action, kind, intent.reason, key=intent.key)], fence=fence)
-    return bool(addresses)
+
+
+def _owner_is_here(plane: Plane, policy: Policy) -> bool:
+    return present.principal(plane, policy.owner.principal).active
 
 
 def addresses_of(policy: Policy, *, owner_is_here: bool) -> tuple[str, ...]:

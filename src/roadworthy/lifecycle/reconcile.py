@@ -21,7 +21,7 @@ from roadworthy.errors import Conflict, RoadworthyError
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.incidents import note_recovery, open_story
 from roadworthy.lifecycle.judge import Judged, judge
-from roadworthy.lifecycle.page import intend_page
+from roadworthy.lifecycle.page import intend_owed, owe
 from roadworthy.lifecycle.pause import is_paused, system_changed
 from roadworthy.lifecycle.publish import is_published, publish
 from roadworthy.lifecycle.respond import OWNER_LEFT, Command, handle
@@ -149,8 +149,6 @@ def _page_the_backup(plane: Plane, system: str, policy: Policy, command: Command
     if incident is None:
         return
     key = intent_key(system, incident.environment, OWNER_LEFT, "", ActionKind.PAGE, incident.handle)
-    if plane.ledger.state(Noun.ACTION, key) is not None:
-        return
     intent = Intent(
         key=key,
         system=system,
@@ -159,4 +157,6 @@ def _page_the_backup(plane: Plane, system: str, policy: Policy, command: Command
         reason=f"name another owner in system.yaml, then roadworthy apply; until then {incident.owner} answers for it",
         incident=incident.handle,
     )
-    intend_page(plane, policy, intent, incident, wall=command.wall, fence=command.fence, url=command.url)
+    if plane.ledger.state(Noun.ACTION, key) is None:
+        owe(plane, policy, [intent], fence=command.fence)
+    intend_owed(plane, policy, system, incident.environment, wall=command.wall, url=command.url)

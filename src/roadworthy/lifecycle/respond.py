@@ -18,7 +18,7 @@ from roadworthy.domain.moment import Micros
 from roadworthy.domain.objective import Standing
 from roadworthy.domain.principal import AUTOMATION
 from roadworthy.domain.release import Release
-from roadworthy.domain.response import Breach, Situation, is_drill, respond
+from roadworthy.domain.response import EXPOSURE, Breach, Situation, is_drill, respond
 from roadworthy.domain.route import Route
 from roadworthy.domain.system import Policy
 from roadworthy.errors import Conflict
@@ -27,7 +27,7 @@ from roadworthy.lifecycle.change_route import release_withdrawn, rollout_aborted
 from roadworthy.lifecycle.incidents import incident as find
 from roadworthy.lifecycle.incidents import note_recovery, note_relapse, open_incident, open_ones
 from roadworthy.lifecycle.judge import Judged, in_force
-from roadworthy.lifecycle.page import action_changed, action_document, incident_of, incident_updated, intend_page
+from roadworthy.lifecycle.page import action_changed, action_document, incident_of, incident_updated, intend_owed, owe
 from roadworthy.lifecycle.pause import is_paused
 from roadworthy.lifecycle.publish import publish
 from roadworthy.ports.plane import Plane
@@ -59,14 +59,15 @@ def handle(plane: Plane, policy: Policy, route: Route, judged: Sequence[Judged],
     told = _tell(plane, policy, route, breaches, stories, known, command)
     _recover(plane, route, judged, stories, command)
     seen = _situation(plane, policy, route, judged, known)
-    taken = 0
-    for intent in respond(policy.failure, told, seen):
-        incident = find(plane, incident_of(intent.incident, plane))
-        if intent.action is ActionKind.PAGE and _is_silenced(incident, plane.clock.now()):
-            continue
-        carry_out(plane, policy, intent, known, command, decided_on=route.version)
-        taken += 1
-    return taken
+    due = [intent for intent in respond(policy.failure, told, seen) if not _is_held_back(plane, intent)]
+    pages = [intent for intent in due if intent.action is ActionKind.PAGE]
+    # Pages are owed first: once the route has changed, a process that starts after a kill sees no breach to page for.
+    owe(plane, policy, pages, fence=command.fence)
+    for intent in due:
+        if intent.action is not ActionKind.PAGE:
+            carry_out(plane, policy, intent, known, command, decided_on=route.version)
+    intend_owed(plane, policy, route.system, route.environment, wall=command.wall, url=command.url)
+    return len(due)
 
 
 def carry_out(
@@ -78,16 +79,15 @@ def carry_out(
     *,
     decided_on: int,
 ) -> None:
-    """Do what an intent says, once. Actions that nothing here can do end as failed, which the incident shows.
+    """Change the route as an intent says, once; what nothing here can do ends as failed, which the incident shows.
 
     `decided_on` is the version of the route that the intent was decided on; it holds for no other.
 
     Raises:
         Conflict: the route moved since it was read, or another process leads.
     """
-    if intent.action is ActionKind.PAGE:
-        incident = find(plane, incident_of(intent.incident, plane))
-        intend_page(plane, policy, intent, incident, wall=command.wall, fence=command.fence, url=command.url)
+    if intent.action not in EXPOSURE:
+        _end(plane, intent, "failed", f"nothing here can {intent.action} yet", [], command)
         return
     route_seq = present.route_seq(plane, intent.system, intent.environment)
     rollout_seq = present.rollout_seq(plane, intent.system, intent.environment)
@@ -95,9 +95,6 @@ def carry_out(
     if route is None or route.version != decided_on:
         raise Conflict(f"the route of {intent.system} moved since {intent.action} was decided")
     after = _follows(intent, route, policy, dict(known))
-    if after is None:
-        _end(plane, intent, "failed", f"there is no way to {intent.action} yet", [], command)
-        return
     decisions = [route_changed(after, AUTOMATION, _why(intent), expected=route_seq, key=intent.key)]
     under_way = present.running(plane, intent.system, intent.environment)
     if under_way is not None:
@@ -199,17 +196,15 @@ def _situation(
     )
 
 
-def _follows(intent: Intent, route: Route, policy: Policy, known: dict[Digest, Release]) -> Route | None:
+def _follows(intent: Intent, route: Route, policy: Policy, known: dict[Digest, Release]) -> Route:
     match intent.action:
         case ActionKind.ROLLBACK:
             bad = present.withdrawn(known)
             return rolled_back(route, intent.target, policy.serve.fallback, present.baseline(known), bad)
         case ActionKind.FALLBACK:
             return degraded(route, intent.incident, intent.target)
-        case ActionKind.STOP:
-            return stopped(route, intent.reason)
         case _:
-            return None
+            return stopped(route, intent.reason)
 
 
 def _end(plane: Plane, intent: Intent, state: str, detail: str, decisions: list[Decide], command: Command) -> None:
@@ -250,5 +245,7 @@ def _is_exposed(route: Route, release: Digest) -> bool:
     return bool(answers) if not release else release in answers
 
 
-def _is_silenced(incident: Incident, now: Micros) -> bool:
-    return incident.silenced_until is not None and now < incident.silenced_until
+def _is_held_back(plane: Plane, intent: Intent) -> bool:
+    """Tell whether an intent is a page of an incident that someone silenced."""
+    until = find(plane, incident_of(intent.incident, plane)).silenced_until
+    return intent.action is ActionKind.PAGE and until is not None and plane.clock.now() < until

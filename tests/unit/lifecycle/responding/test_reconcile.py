@@ -197,7 +197,7 @@ def test_a_rollout_moves_by_itself_unless_automation_is_paused(world: World) -> 
 
 def test_a_stop_rule_stops_and_an_unknown_action_fails_visibly(world: World) -> None:
     """What nothing here can do is written as failed, once."""
-    rules = (Rule(objective="quality", do=(ActionKind.RETRAIN, ActionKind.STOP)),)
+    rules = (Rule(objective="quality", do=(ActionKind.STOP, ActionKind.RETRAIN)),)
     policy = replace(present.policy(world.plane, "flights"), failure=FailurePlan(rules=rules))
     world.apply(policy)
     two_live(world)
@@ -205,7 +205,7 @@ def test_a_stop_rule_stops_and_an_unknown_action_fails_visibly(world: World) -> 
     look(world)
     assert world.route.stopped
     story = find(world.plane, "flights-1")
-    assert [(action.action, action.outcome) for action in story.actions] == [("retrain", "failed"), ("stop", "done")]
+    assert [(action.action, action.outcome) for action in story.actions] == [("stop", "done"), ("retrain", "failed")]
     assert look(world).taken == 0
 
 
