@@ -58,7 +58,7 @@ def list_keys() -> Reply:
             one.principal,
             " ".join(one.scopes),
             " ".join(one.systems) or "all",
-            _until(one.expires_at, one.revoked),
+            _until(one),
         )
         for one in found
     ]

@@ -39,11 +39,11 @@ def warn(message: str, hint: str = "") -> None:
 
 
 def lines(*texts: str) -> Callable[[Console], None]:
-    """Show plain lines."""
+    """Show plain lines, unbroken: a command that was cut in two cannot be copied."""
 
     def show(out: Console) -> None:
         for text in texts:
-            out.print(escape(text))
+            out.print(escape(text), soft_wrap=True)
 
     return show
 

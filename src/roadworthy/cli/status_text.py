@@ -27,7 +27,8 @@ def show_status(found: Status) -> Callable[[Console], None]:
         for light in found.lights:
             lamp = _LAMP.get(light.standing, _NO_DATA)
             out.print(f"  {lamp} {light.light:<10} {light.standing}: {escape(light.reason)}")
-        out.print(f"  next: {escape(found.next_step)}")
+        if found.next_step:
+            out.print(f"  next: {escape(found.next_step)}")
         if found.replay:
             out.print(f"  [dim]the clock of this home is replayed: {iso(found.at)}[/]")
         out.print("\n[bold]route[/]" + ("" if found.applied else "  [yellow]not applied by every worker yet[/]"))
@@ -36,7 +37,8 @@ def show_status(found: Status) -> Callable[[Console], None]:
         if found.rollout is not None:
             told = found.rollout.waiting_for or found.rollout.ended_for
             out.print(
-                f"  rollout of {found.rollout.name}: {found.rollout.state}, {found.rollout.stage}; {escape(told)}"
+                f"  rollout of {found.rollout.name}: {found.rollout.state}, {found.rollout.stage}"
+                + (f"; {escape(told)}" if told else "")
             )
         out.print("\n[bold]signals[/]")
         out.print(_signals(found))
@@ -75,7 +77,7 @@ def show_explanation(found: Explanation) -> Callable[[Console], None]:
 
     def show(out: Console) -> None:
         for line in explained(found):
-            out.print(escape(line))
+            out.print(escape(line), soft_wrap=True)
 
     return show
 

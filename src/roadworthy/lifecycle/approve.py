@@ -155,7 +155,7 @@ def _must_count(plane: Plane, system: str, actor: Actor, doing: str) -> None:
     if tier is not Tier.LOW and actor.assurance is not Assurance.AUTHENTICATED:
         raise NotPermitted(
             f"{system} is of tier {tier}: who may {doing} has proven who they are, and {actor.principal} has not",
-            hint="roadworthy keys create --scope approve, then use that key (ROADWORTHY_KEY)",
+            hint="roadworthy keys create NAME --scopes approve, then use that key (ROADWORTHY_KEY)",
         )
 
 

@@ -60,7 +60,7 @@ def create_key(
         raise InputError("the key would be expired already", hint="choose a later end")
     holder = principal_of(plane, principal)
     if holder is not None and not holder.active:
-        raise NotPermitted(f"{principal} is not active", hint=f"roadworthy keys activate {principal}")
+        raise NotPermitted(f"{principal} is not active", hint=f"roadworthy people back {principal}")
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     key = Key(
         id=secrets.token_hex(_ID_BYTES),
@@ -88,7 +88,7 @@ def revoke_key(plane: Plane, key_id: str, actor: Actor, *, reason: str = "") -> 
     seq = plane.ledger.seq_of(Noun.KEY, key_id)
     document = plane.ledger.state(Noun.KEY, key_id)
     if document is None:
-        raise NotFoundError.among("key", key_id, plane.ledger.states(Noun.KEY), hint="roadworthy keys")
+        raise NotFoundError.among("key", key_id, plane.ledger.states(Noun.KEY), hint="roadworthy keys list")
     key = from_doc(Key, document)
     if key.revoked:
         return key
@@ -118,11 +118,14 @@ def authenticate(plane: Plane, text: str, scope: Scope, system: str = "") -> Act
     if not key.admits(parts[1], plane.clock.now()) or (holder is not None and not holder.active):
         raise NotPermitted(
             f"key {key.id} is not valid: its secret is wrong, or it is expired, revoked or its holder left",
-            hint="roadworthy keys create",
+            hint=f"roadworthy keys create {key.principal}",
         )
     if not key.may(scope, system):
         what = f"'{scope}' for {system}" if system else f"'{scope}'"
-        raise NotPermitted(f"key {key.id} does not carry the scope {what}", hint="roadworthy keys create --scope …")
+        raise NotPermitted(
+            f"key {key.id} does not carry the scope {what}",
+            hint=f"roadworthy keys create {key.principal} --scopes {scope}",
+        )
     return Actor(principal=key.principal, assurance=Assurance.AUTHENTICATED)
 
 
@@ -130,6 +133,11 @@ def principal_of(plane: Plane, principal: str) -> Principal | None:
     """Return what the ledger knows of a principal, or None."""
     document = plane.ledger.state(Noun.PRINCIPAL, principal)
     return None if document is None else from_doc(Principal, document)
+
+
+def principals(plane: Plane) -> tuple[Principal, ...]:
+    """Return everyone the ledger knows, also those who left."""
+    return tuple(from_doc(Principal, document) for document in plane.ledger.states(Noun.PRINCIPAL).values())
 
 
 def put_principal(
