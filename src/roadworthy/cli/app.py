@@ -22,4 +22,4 @@ app = App(
     help_format="plaintext",
 )
 
-from roadworthy.cli import demos, homes, looking, projects, traffic  # noqa: E402, F401 (they register their commands)
+from roadworthy.cli import demos, drills, homes, looking, people, projects, traffic  # noqa: E402, F401 (they register their commands)

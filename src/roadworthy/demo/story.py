@@ -137,7 +137,7 @@ def release(story: Story) -> None:
     for _ in range(400):
         story.replay.pass_by(3 * HOUR)
         rollout = _status(story)["rollout"] or {}
-        now = f"{rollout.get('stage')}: {rollout.get('waiting_for') or rollout.get('state')}"
+        now = str(rollout.get("sentence"))
         if now != said:
             story.say(f"{iso(story.replay.now)}  {now}")
             said = now
@@ -157,9 +157,9 @@ def drift(story: Story) -> None:
     else:
         replay.pass_by(9 * DAY, 3 * HOUR)
     _await(story, lambda: bool(_incidents(story, "drift")) or story.sabotage == "drift", "the drift to be seen")
-    moved = [one for one in _status(story)["signals"] if one["name"].startswith("drift(") and one["alarm"]]
-    for one in moved[:6]:
-        story.say(f"{one['name']}: {one['reason']}", "yellow")
+    for one in _status(story)["objectives"]:
+        if one["objective"] == "drift" and one["release"] == "flights@v1":
+            story.say(f"flights@v1: {one['why']}", "yellow")
     story.say("drift alone never rolls back: it opened an incident; quality decides", "dim")
     story.claims["drift was seen by itself"] = True
 
@@ -212,12 +212,13 @@ def explain(story: Story) -> None:
 def drill(story: Story) -> None:
     """Faults are injected into the running system, and the time to detect and restore is measured."""
     story.title("A drill")
-    faults = "model-raises" if story.sabotage != "drill" else "no-such-fault"
-    done = story.project.run("drill", "--faults", faults, "--json", check=False, timeout_s=240)
+    faults = ("model_raises", "worker_killed") if story.sabotage != "drill" else ("no_such_fault",)
+    done = story.project.run("drill", "--faults", *faults, "--json", check=False, timeout_s=240)
     document = json.loads(done.stdout)
-    for one in document.get("faults", document if isinstance(document, list) else []):
-        story.say(f"{one['fault']}: detected after {one['detected_s']:.1f} s, restored after {one['restored_s']:.1f} s")
-    story.claims["faults drilled and restored"] = 1
+    for one in document if isinstance(document, list) else []:
+        times = f"detected after {one['detected_after_s']} s, restored after {one['restored_after_s']} s"
+        story.say(f"{one['fault']}: {times}; {one['failed']} of {one['requests']} requests failed")
+    story.claims["faults drilled and restored"] = 2
 
 
 def close(story: Story) -> None:
@@ -276,21 +277,20 @@ def _replay(story: Story) -> Replay:
 
 
 def _status(story: Story) -> dict[str, Any]:
-    found = story.project.look("/systems/flights.json")
-    return found.get("status", found)
+    return story.project.look("/systems/flights.json")
 
 
 def _incidents(story: Story, objective: str) -> list[Any]:
     found = story.project.look("/incidents.json")
-    return [one for one in found["incidents"] if one["objective"] == objective]
+    return [one for group in found.values() for one in group if one["objective"] == objective]
 
 
 def _champion(story: Story) -> str:
-    return next(part["release"] for part in _status(story)["parts"] if part["role"] == "champion")
+    return next(arm["id"] for arm in _status(story)["route"]["arms"] if arm["role"] == "champion")
 
 
 def _champion_name(story: Story) -> str:
-    return next(part["name"] for part in _status(story)["parts"] if part["role"] == "champion")
+    return next(arm["release"] for arm in _status(story)["route"]["arms"] if arm["role"] == "champion")
 
 
 def _bound(story: Story) -> int:
