@@ -119,7 +119,9 @@ class App:
         if place is not None:
             return place
         if (system, environment) in table.unserved:
-            raise unavailable(f"none of the releases of '{system}' could be loaded", f"roadworthy status --system {system}")
+            raise unavailable(
+                f"none of the releases of '{system}' could be loaded", f"roadworthy status --system {system}"
+            )
         known = [name for name, where in table.places if where == environment]
         error = NotFoundError.among("system", system[:80], known)
         raise not_found(f"{error.message} in environment '{environment[:80]}'")

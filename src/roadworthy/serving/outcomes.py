@@ -40,6 +40,14 @@ class _Checker:
         """Note what is wrong. Values stay out: they may be anybody's."""
         self.found.append(Violation(field, rule, message, row=self._at))
 
+    def has(self, name: str) -> bool:
+        """Tell whether the caller gave a field."""
+        return name in self._given
+
+    def is_empty(self, name: str) -> bool:
+        """Tell whether the caller gave a field without content."""
+        return self._given.get(name) == ""
+
     def text(self, name: str, default: str = "") -> str:
         """Read an optional text."""
         value = self._given.get(name, default)
@@ -123,8 +131,10 @@ def _outcome(
     check = _Checker(cast("dict[str, Any]", row), at)
     record, entity = check.text("record"), check.text("entity")
     event_time = check.time("event_time", 0)
+    if check.is_empty("entity"):
+        check.fail("entity", "empty", "'entity' must not be empty; leave it out instead")
     entity = hide(entity) if hide and entity else entity
-    if record and not (len(record) == _ID_LENGTH and set(record) <= _HEX):
+    if check.has("record") and not (len(record) == _ID_LENGTH and set(record) <= _HEX):
         check.fail("record", "format", "'record' must be the id that came with the answer")
     if not record and not (entity and event_time):
         check.fail("record", "missing", "name the answer by 'record', or by 'entity' and 'event_time'")
