@@ -141,7 +141,7 @@ class DecisionShape(Shape):
 
     what: Text = Field(default="", description="The decision that the answers support, in words.")
     tier: Literal["low", "standard", "high"] = Field(default="low", description="How much depends on it.")
-    cost_of_failure: Money | None = Field(default=None, description="What one day of wrong answers costs.")
+    cost_of_failure: Money | None = Field(default=None, description="What one failure costs; rates incidents.")
     sponsor: Line | None = Field(default=None, description="Who wants the system.")
 
 

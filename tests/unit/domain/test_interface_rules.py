@@ -109,6 +109,9 @@ def test_a_class_has_one_spelling(value, text):
         (("no", "yes"), True, "yes"), (("no", "yes"), False, "no"), (("no", "yes"), 1, None),
         (("False", "True"), "true", "True"), (("false", "true"), 0.0, "false"), (("late", "on time"), "late", "late"),
         (("1.5", "2"), 1.5, "1.5"), (("1.5", "2"), 2.0, "2"), (("a", "b"), None, None),
+        (("true", "false"), True, "true"), (("True", "False"), True, "True"),
+        (("true", "false"), False, "false"), (("True", "False"), False, "False"), (("true", "false"), 1, "true"),
+        (("1.0", "0.0"), True, None),
     ],
 )  # fmt: skip
 def test_an_outcome_is_one_of_the_labels_however_it_is_spelled(labels, value, label):

@@ -85,7 +85,7 @@ def _route(*arms: Arm, **changes) -> Route:
 )
 def test_a_route_that_would_lose_or_double_traffic_cannot_be_made(arms, message):
     """Shares sum to 1 and exactly one release is champion."""
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
         _route(*arms)
 
 
