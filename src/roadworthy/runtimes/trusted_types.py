@@ -42,6 +42,9 @@ REVIEWED: Final = frozenset(
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.utils._bunch.Bunch",
         "sklearn.compose._column_transformer.make_column_selector",
+        "sklearn.utils.validation.check_array",
+        # Holds a function and arguments for it; the function is a type of the file too, and judged by itself.
+        "functools.partial",
         # What searches and thresholds keep of how they were made.
         "numpy.dtype",
         "numpy.mean",

@@ -46,6 +46,7 @@ def _models() -> Iterator[Any]:
     kernel = kernels.ConstantKernel() * kernels.RBF() + kernels.WhiteKernel()
     yield tree.DecisionTreeClassifier(max_depth=2).fit(X, LABEL)
     yield ensemble.HistGradientBoostingClassifier(max_iter=2).fit(X, LABEL)
+    yield ensemble.HistGradientBoostingClassifier(max_iter=2, categorical_features=[0]).fit(X.round(), LABEL)
     for metric in ("euclidean", "manhattan", "chebyshev", "minkowski"):
         yield neighbors.KNeighborsRegressor(3, algorithm="kd_tree", metric=metric, p=3).fit(X, NUMBER)
     yield neighbors.KNeighborsClassifier(3, algorithm="ball_tree").fit(X, LABEL)
