@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from roadworthy.domain.verdict import Judgement
+from roadworthy.domain.verdict import Judgement, VerdictState
 from roadworthy.gates.judging import failed, inconclusive, judged, passed
 from roadworthy.manifest.defaults_v1 import GATE_PARAMETERS
 from roadworthy.ports.gate import LoadReport, Trial
@@ -25,7 +25,10 @@ class LatencyGate:
     defaults: ClassVar[Mapping[str, Any]] = GATE_PARAMETERS["latency"]
 
     def judge(self, trial: Trial, parameters: Mapping[str, Any]) -> Judgement:
-        """Pass within the budget, fail beyond it; when the machine itself was too noisy to tell, say so."""
+        """Pass within the budget, fail beyond it; when the machine itself was too noisy to tell, say so.
+
+        Noise only adds to a latency, and p99 of a short test rests on a request or two: the best of three tests counts.
+        """
         return judged(self._judge, trial, {**self.defaults, **parameters})
 
     def _judge(self, trial: Trial, given: Mapping[str, Any]) -> Judgement:
@@ -33,8 +36,8 @@ class LatencyGate:
         for attempt in range(1, ATTEMPTS + 1):
             report = trial.load(float(given["seconds"]), float(given["rate"]))
             found = _decided(report, given, attempt)
-            if not found.reason.startswith(_MACHINE):
-                return found
+            if found.state is VerdictState.PASS or _is_sure(report, given):
+                break
         return found
 
 
@@ -56,10 +59,13 @@ def _decided(report: LoadReport, given: Mapping[str, Any], attempt: int) -> Judg
         text = f"{report.errors} of {report.requests:,} requests were not answered by the candidate; {text}"
     if report.p99_us <= budget_us:
         return failed(text, evidence) if failing else passed(text, evidence)
-    # Half of the requests exceed the budget by more than the machine cost the slowest echo: no noise does that.
-    surely = report.p50_us - report.echo_p99_us > budget_us
-    noise = "" if surely else _noise(report, budget_us)
+    noise = "" if _is_sure(report, given) else _noise(report, budget_us)
     return inconclusive(f"{_MACHINE} {noise}; {text}", evidence) if noise else failed(text, evidence)
+
+
+def _is_sure(report: LoadReport, given: Mapping[str, Any]) -> bool:
+    """Tell whether half of the requests exceed the budget by more than the slowest echo cost: no noise does that."""
+    return report.p50_us - report.echo_p99_us > float(given["p99_ms"]) * 1e3
 
 
 def _noise(report: LoadReport, budget_us: float) -> str:
