@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from markupsafe import Markup
@@ -17,6 +18,7 @@ WIDTH: Final = 320.0
 HEIGHT: Final = 80.0
 _AIR: Final = 6.0
 _FAR: Final = 4.0
+_PAUSE: Final = 4
 
 
 class Point(NamedTuple):
@@ -129,16 +131,23 @@ def _layers(frame: _Frame, history: Sequence[Point], limits: Sequence[Limit], ma
 
 
 def _runs(history: Sequence[Point]) -> Iterator[list[Point]]:
-    """Cut the past into stretches with data."""
+    """Cut the past into stretches with data; a pause four times as long as usual ends one too."""
     run: list[Point] = []
+    longest = _PAUSE * _usual_step(history)
     for one in history:
-        if one.value is not None:
-            run.append(one)
-        elif run:
+        if run and (one.value is None or one.at - run[-1].at > longest):
             yield run
             run = []
+        if one.value is not None:
+            run.append(one)
     if run:
         yield run
+
+
+def _usual_step(history: Sequence[Point]) -> Micros:
+    """Return the median time between two points."""
+    steps = sorted(after.at - before.at for before, after in pairwise(history))
+    return steps[len(steps) // 2] if steps else 0
 
 
 def _gaps(history: Sequence[Point]) -> Iterator[tuple[Micros, Micros]]:

@@ -29,6 +29,20 @@ def moment(at: Micros | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(exact, exact[:19].replace("T", " "))
 
 
+def clock(at: Micros, now: Micros) -> Markup:
+    """Write a time as short as it is clear: the hour of today, else the day too; the exact one for machines."""
+    exact = iso(at)
+    shown = exact[11:16] if at // DAY == now // DAY else f"{exact[5:10]} {exact[11:16]}"
+    return Markup('<time datetime="{}">{}</time>').format(exact, shown)
+
+
+def sentence(text: str) -> str:
+    """Begin a text with a capital and end it with one full stop."""
+    # `p99` and `flights@v2` are names; they keep their spelling.
+    first = text[:1].upper() if text.partition(" ")[0].rstrip(":,").isalpha() else text[:1]
+    return f"{first}{text[1:].rstrip('.')}." if text else ""
+
+
 def ago(at: Micros | None, now: Micros) -> str:
     """Write how long ago something was, or how long until: `3 min ago`, `in 2 d`."""
     if not at:
@@ -63,7 +77,7 @@ def measured(value: float | None, unit: str) -> str:
     if value is None:
         return "no data"
     if unit == "share":
-        return f"{value * 100:.3g} %"
+        return percent(value)
     if unit == "ms":
         return f"{value:.1f} ms" if value < 100 else f"{value:,.0f} ms"  # noqa: PLR2004
     if unit == "1/s":
@@ -72,18 +86,22 @@ def measured(value: float | None, unit: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share: `75 %`, `2.5 %`."""
-    return f"{share * 100:.3g} %"
+    """Write a share: `75 %`, `2.5 %`, `0.39 %`."""
+    of_hundred = share * 100
+    digits = 2 if 0 < abs(of_hundred) < 1 else 1
+    return f"{of_hundred:.{digits}f}".removesuffix(".0") + " %"
 
 
 FILTERS: Final = {
     "ago": ago,
+    "clock": clock,
     "duration": spell_duration,
     "figure": figure,
     "iso": iso,
     "measured": measured,
     "moment": moment,
     "percent": percent,
+    "sentence": sentence,
     "short": short,
     "span": spell_span,
 }

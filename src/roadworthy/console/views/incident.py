@@ -11,6 +11,7 @@ from roadworthy.console.views.system import look
 from roadworthy.domain.incident import ActionTaken, Change, Incident, IncidentState
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.objective import Objective, Signal
+from roadworthy.domain.response import actions_for
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.incidents import incident as find
 from roadworthy.lifecycle.status import status
@@ -32,9 +33,9 @@ class IncidentView:
     changed_before: tuple[Change, ...]
     signal: SignalView | None
     contact: str
+    plan: tuple[str, ...]
     silenced_until: Micros | None
     now: Micros
-    is_replay: bool
 
     @property
     def title(self) -> str:
@@ -92,9 +93,9 @@ def incident_view(plane: Plane, incident: str) -> IncidentView:
         changed_before=found.changed_before,
         signal=_signal(plane, found, objective),
         contact=policy.owner.backup if found.owner != policy.owner.backup else "",
+        plan=tuple(str(action) for action in actions_for(policy.failure, found.objective)),
         silenced_until=found.silenced_until if is_silent else None,
         now=now,
-        is_replay=plane.home.is_replay,
     )
 
 

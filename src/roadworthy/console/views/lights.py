@@ -94,9 +94,15 @@ class Seen:
 
 
 def objectives(status: Status, policy: Policy, known: Mapping[str, Release]) -> tuple[Kept, ...]:
-    """Return each objective for each release it was looked at for: those callers feel first, the worst first."""
-    front = answering(status.route) if status.route else ()
-    rows = [_kept(one, status, policy, known, front) for one in status.objectives]
+    """Return each objective for each release it was looked at for: those callers feel first, the worst first.
+
+    A release that waits in reserve answers nobody and so has no data; saying so for each objective helps nobody.
+    """
+    route = status.route
+    front = answering(route) if route else ()
+    trial = (route.challenger, route.shadow.release if route.shadow else "") if route else ()
+    looked = [one for one in status.objectives if one.signal or not one.release or one.release in (*front, *trial)]
+    rows = [_kept(one, status, policy, known, front) for one in looked]
     return tuple(sorted(rows, key=lambda row: (not row.answers, _WORST_FIRST.index(row.standing), row.objective)))
 
 
@@ -111,7 +117,8 @@ def _light(light: LightStatus, status: Status, kept: Sequence[Kept]) -> LightVie
         return LightView(light=light.light, state=State.STOPPED, why=why)
     mine = [row for row in kept if row.light is light.light and row.answers]
     rows = [row for row in mine if row.standing is light.standing]
-    why = _sentence(light.standing, rows, mine, status.at) if rows else light.reason
+    is_told = bool(rows) and status.route is not None
+    why = _sentence(light.standing, rows, mine, status.at) if is_told else light.reason
     return LightView(light=light.light, state=_STATES[light.standing], why=why)
 
 

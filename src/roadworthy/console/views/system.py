@@ -122,7 +122,7 @@ def system_view(plane: Plane, system: str, environment: str = "live") -> SystemV
         objectives=kept,
         signals=signals(plane, seen, kept) if seen else None,
         incidents=tuple(sorted(found.incidents, key=lambda one: (one.recovered_at is not None, one.severity))),
-        past_incidents=tuple(one for one in stories if one.is_closed)[:_MOST_PAST],
+        past_incidents=tuple(one for one in stories if one.is_closed and one.environment == environment)[:_MOST_PAST],
         releases=_releases(plane, policy, found.route, known, system, found.at),
         drill=found.drill,
         entries=entries(plane, system=system, limit=_MOST_ENTRIES),
