@@ -29,7 +29,7 @@ from roadworthy.domain.incident import (
     silence,
     took,
 )
-from roadworthy.domain.response import Breach, Situation, respond, rollback_target
+from roadworthy.domain.response import Breach, Situation, is_drill, respond, rollback_target
 from roadworthy.domain.rollout import Stage, StagePlan
 from roadworthy.domain.route import Arm, ArmRole, Route, Shadow
 
@@ -181,3 +181,10 @@ def test_there_is_no_target_where_nothing_may_answer():
     why = respond(PLAN, [_breach("harm")], _seen(withdrawn={"a": {"harm"}, "base": {"harm"}}))
     assert why[0].action is ActionKind.PAGE
     assert "harm broke; no rollback: no earlier release loads and is clear of this cause" in why[0].reason
+
+
+def test_a_drill_has_an_environment_of_its_own():
+    """What is drilled is told from what is live by its name."""
+    assert is_drill("drill-slow")
+    assert not is_drill("live")
+    assert not is_drill("a-drill-")
