@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 import socket
 import sys
@@ -15,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from roadworthy.console import app
 from roadworthy.ports.plane import Plane
@@ -81,7 +80,7 @@ def plane(seeded: Seeded, tmp_path: Path) -> Iterator[Plane]:
 class Times:
     """Wall time and monotonic seconds that a test moves."""
 
-    wall: int = 1_700_000_000_000_000
+    wall: int
     seconds: float = 1_000.0
 
 
@@ -89,7 +88,7 @@ class Times:
 class Visitor:
     """A client of the console, and how to sign in with it."""
 
-    http: TestClient
+    http: httpx.Client
     times: Times
     keys: dict[str, str]
 
@@ -114,23 +113,20 @@ class Visitor:
 
 
 @pytest.fixture
-def visit(plane: Plane, seeded: Seeded) -> Iterator[Visitor]:
-    """Give a client that nobody has signed in with."""
-    times = Times()
-    console = app(plane, wall=lambda: times.wall, seconds=lambda: times.seconds, prove_loads=lambda _: None)
-    with TestClient(console, base_url="http://127.0.0.1", raise_server_exceptions=True) as http:
-        yield Visitor(http=http, times=times, keys=seeded.keys)
+def times() -> Times:
+    """Give the times that the console under test lives by."""
+    return Times(wall=time.time_ns() // 1_000)
 
 
 @pytest.fixture
-def address(plane: Plane) -> Iterator[str]:
+def address(plane: Plane, times: Times) -> Iterator[str]:
     """Serve the console on a real port, with two workers alive."""
     import uvicorn
 
+    console = app(plane, wall=lambda: times.wall, seconds=lambda: times.seconds, prove_loads=lambda _: None)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app(plane, prove_loads=lambda _: None), log_level="warning", lifespan="off")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(console, log_level="critical", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     with SEEDING.workers(plane):
         thread.start()
@@ -139,6 +135,13 @@ def address(plane: Plane) -> Iterator[str]:
         server.should_exit = True
         thread.join(10)
     listener.close()
+
+
+@pytest.fixture
+def visit(address: str, seeded: Seeded, times: Times) -> Iterator[Visitor]:
+    """Give a client that nobody has signed in with."""
+    with httpx.Client(base_url=address, follow_redirects=True, timeout=20.0) as http:
+        yield Visitor(http=http, times=times, keys=seeded.keys)
 
 
 def wait_for(holds: Callable[[], bool], patience_s: float = 20.0) -> None:
@@ -160,8 +163,3 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
         yield browser
         browser.close()
-
-
-def document(answer: Any) -> Any:
-    """Read a JSON answer."""
-    return json.loads(answer.content)
