@@ -24,7 +24,7 @@ from roadworthy.stores.fault_files import PAGER_UNREACHABLE, FileFaults
 FIRST_RETRY: Final = 2 * SECOND
 LAST_RETRY: Final = 5 * MINUTE
 GIVE_UP_AFTER: Final = DAY
-_ATTEMPT_LASTS: Final = 30 * SECOND
+_ATTEMPT_LASTS: Final = 15 * SECOND
 
 Send = Callable[[str, Page], None]
 """Delivers a page to an address, or raises a RoadworthyError."""
@@ -128,12 +128,13 @@ def deliver(plane: Plane, send: Send, wall: Micros) -> int:
         except RoadworthyError as error:
             given_up = wall - delivery.intended_at >= GIVE_UP_AFTER
             retry_at = None if given_up else wall + backoff(attempt)
-            plane.deliveries.failed(delivery.key, wall, error.message, retry_at)
             if given_up:
                 _finish(plane, delivery.document, "failed", error.message)
+            plane.deliveries.failed(delivery.key, wall, error.message, retry_at)
             continue
-        plane.deliveries.done(delivery.key, wall)
+        # The ledger first: killed in between, the page goes out once more, but its action does not stay open.
         _finish(plane, delivery.document, "done", f"attempt {attempt}")
+        plane.deliveries.done(delivery.key, wall)
         arrived += 1
     return arrived
 
