@@ -133,19 +133,25 @@ def release(story: Story) -> None:
     _await(story, lambda: _ready(project), "the workers to answer")
     story.say(f"console: http://127.0.0.1:{project.control_port}/  (sign in with {project.key})", "bold")
     story.replay = Replay(project.files.later, project.port, project.control_port, project.key, every=2)
-    said = ""
-    for _ in range(400):
-        story.replay.pass_by(3 * HOUR)
-        rollout = _status(story)["rollout"] or {}
-        now = str(rollout.get("sentence"))
-        if now != said:
-            story.say(f"{iso(story.replay.now)}  {now}")
-            said = now
-        if rollout.get("state") in ("done", "aborted"):
-            break
+    _watch_rollout(story, story.replay)
     shares = story.replay.seen.by_release
     story.say(f"answers by release: {', '.join(f'{name} {count:,}' for name, count in shares.items())}")
     story.claims["stages the good release went through"] = "shadow, canary, full"
+
+
+def _watch_rollout(story: Story, replay: Replay) -> None:
+    """Replay flights until the rollout has ended; say a word at each new stage and twice a day."""
+    stage, said_at = "", replay.now
+    while replay.left:
+        replay.pass_by(3 * HOUR)
+        rollout = _status(story)["rollout"] or {}
+        now = next((one["stage"] for one in rollout.get("stages", ()) if one["place"] == "now"), "")
+        if now != stage or replay.now - said_at >= DAY // 2:
+            story.say(f"{iso(replay.now)[:16]}  {rollout.get('sentence')}")
+            stage, said_at = now, replay.now
+        if rollout.get("state") in ("done", "aborted"):
+            return
+    raise UnavailableError("the flights ran out before the rollout ended")
 
 
 def drift(story: Story) -> None:
@@ -282,7 +288,7 @@ def _status(story: Story) -> dict[str, Any]:
 
 def _incidents(story: Story, objective: str) -> list[Any]:
     found = story.project.look("/incidents.json")
-    return [one for group in found.values() for one in group if one["objective"] == objective]
+    return [one for one in (*found["open"], *found["closed"]) if one["objective"] == objective]
 
 
 def _champion(story: Story) -> str:
