@@ -24,7 +24,8 @@ _LEAST, _MOST = 0.01, 0.95
 class HarmMonitor:
     """How much worse than promised the newest outcomes are, once that is certain; 0 while it is not.
 
-    The promise is the upper end of the hold-out loss plus `watch.harm_margin`. The test may be looked at after each
+    The promise is the upper end of the hold-out loss, the release's or the baseline's, whichever is less, plus
+    `watch.harm_margin`. The test may be looked at after each
     outcome: in 1,000 outcomes of a release that keeps its promise it is wrong with a chance below
     2 · `watch.harm_alpha`.
     """
@@ -52,8 +53,14 @@ class HarmMonitor:
 
 
 def promise(reference: Reference, watch: WatchPlan) -> float:
-    """Return the mean loss that a release promised not to exceed."""
-    return float(np.clip(reference.loss.high + watch.harm_margin, _LEAST, _MOST))
+    """Return the mean loss that a release promised not to exceed.
+
+    No release may be worse than its baseline: one that was bad on the hold-out already, and was forced live, is held
+    to the baseline's loss rather than to its own.
+    """
+    own, baseline = reference.loss.high, reference.baseline_loss
+    best = own if baseline is None else min(own, baseline.high)
+    return float(np.clip(best + watch.harm_margin, _LEAST, _MOST))
 
 
 def fold_losses(state: HarmState, losses: Floats, m0: float, alpha: float, at: Micros) -> HarmState:
