@@ -108,9 +108,10 @@ def init(
         "tests/test_system.py": first_test(system, inferred.interface),
     }
     _refuse_overwriting(folder, texts, sources)
+    # The home comes first: a read-only disk or a damaged home then leaves no half project that bars the next try.
+    plane = open_plane()
     written = _write(folder, texts, sources)
     commit, git_note = _commit(folder, written)
-    plane = open_plane()
     key = _first_key(plane, owner, system)
     return InitResult(
         name=system, folder=folder, files=tuple(written), key=key, commit=commit,
