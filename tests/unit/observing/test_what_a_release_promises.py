@@ -24,12 +24,12 @@ def reference(own: tuple[float, float], baseline: tuple[float, float] | None) ->
 WATCH = WatchPlan(harm_margin=0.05)
 
 
-@pytest.mark.parametrize("baseline", [None, (0.25, 0.35), (0.15, 0.25), (0.1, 0.16)])
+@pytest.mark.parametrize("baseline", [None, (0.25, 0.35)])
 def test_a_release_promises_its_own_hold_out_loss(baseline: tuple[float, float] | None) -> None:
-    """What a release lost on the hold-out, at most, is its promise, also beside a baseline that decides about as well."""
+    """What a release lost on the hold-out, at most, is its promise."""
     assert promise(reference((0.15, 0.2), baseline), WATCH) == pytest.approx(0.25)
 
 
-def test_a_release_surely_worse_than_its_baseline_promises_what_the_baseline_does() -> None:
+def test_a_release_promises_no_less_than_its_baseline_does() -> None:
     """Whoever forces a bad model live does not lower the bar that it is held to."""
     assert promise(reference((0.7, 0.8), (0.1, 0.2)), WATCH) == pytest.approx(0.25)
