@@ -52,13 +52,14 @@ class Joiner:
                 self._shadows[record.shadow_of][record.id] = record
                 continue
             self._recent[record.id] = record
-            if record.entity:
-                self._by_entity[record.system, record.environment, record.entity, record.event_time] = record.id
+            for place in _places(record):
+                self._by_entity[place] = record.id
         while len(self._recent) > REMEMBERED:
             name, old = self._recent.popitem(last=False)
             self._shadows.pop(name, None)
             self._looked_up.discard(name)
-            self._by_entity.pop((old.system, old.environment, old.entity, old.event_time), None)
+            for place in _places(old):
+                self._by_entity.pop(place, None)
 
     def join(self, outcomes: Sequence[Outcome]) -> list[Joined]:
         """Return the outcomes that join now; repeats of a key are dropped, corrections name what they replace."""
@@ -94,7 +95,7 @@ class Joiner:
 
     def _of_entity(self, outcome: Outcome) -> list[Record]:
         found = self._records.query(
-            "select id from records where system = ? and environment = ? and entity = ? and event_time = ?"
+            "select id from records where system = ? and environment = ? and ? in (entity, subject) and event_time = ?"
             " order by answered_at desc limit 1",
             (outcome.system, outcome.environment, outcome.entity, outcome.event_time),
         )
@@ -120,6 +121,12 @@ class Joiner:
             if one.scorer == outcome.scorer and one.received_at < outcome.received_at
         ]
         return max(known, key=lambda one: one.known_at, default=None)
+
+
+def _places(record: Record) -> list[tuple[str, str, str, Micros]]:
+    """Name what an outcome may join an answer by: its entity, or where that is classified, its keyed digest."""
+    names = {record.entity, record.subject} - {""}
+    return [(record.system, record.environment, name, record.event_time) for name in names]
 
 
 def decision_loss(interface: Interface, outputs: Sequence[Value], truth: Value, scale: float) -> float | None:

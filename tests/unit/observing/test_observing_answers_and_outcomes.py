@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from roadworthy.domain.moment import DAY, HOUR, MINUTE
-from roadworthy.domain.record import Flag
+from roadworthy.domain.record import Flag, Outcome
 from roadworthy.errors import StoreError
 from unit.observing.world import World, in_canary, in_shadow
 
@@ -137,11 +137,28 @@ def test_a_correction_after_a_restart_still_replaces(world: World) -> None:
 
 def test_outcomes_join_by_entity_and_event_time(world: World) -> None:
     """Who knows no record id names the thing and its time."""
-    from roadworthy.domain.record import Outcome
-
     for record in world.answers(40):
         named = {"entity": record.entity, "event_time": record.event_time}
         made = Outcome(f"e{record.id}", "s", "live", "label", record.outputs[1], world.now, world.now, **named)
+        assert world.log.outcome(made)
+    assert world.look()["quality"].n == 40
+
+
+@pytest.mark.parametrize("is_seen_live", [True, False])
+def test_a_classified_entity_joins_by_its_keyed_digest(world: World, is_seen_live: bool) -> None:
+    """Where a name must not be kept, answer and outcome meet by its digest, in memory or in files."""
+    records = [
+        one._replace(id=one.id[:-4] + "aaaa", entity="", subject=f"digest-{one.id}") for one in world.answers(40)
+    ]
+    for record in records:
+        assert world.log.record(record)
+    if not is_seen_live:
+        world.look()
+        world.plane.records.compact()
+        world.reopen()
+    for record in records:
+        named = {"entity": record.subject, "event_time": record.event_time}
+        made = Outcome(f"s{record.id}", "s", "live", "label", record.outputs[1], world.now, world.now, **named)
         assert world.log.outcome(made)
     assert world.look()["quality"].n == 40
 
