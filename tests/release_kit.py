@@ -23,7 +23,7 @@ from roadworthy.wiring import catalogue, open_plane, prove_loads
 from roadworthy.wiring.trial import trial_for
 
 ANA = Actor(principal="ana")
-ROWS = 24_000
+ROWS = 12_000
 TEST = '''"""The project's first test."""
 
 

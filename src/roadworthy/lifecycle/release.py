@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from roadworthy.domain.candidate import Candidate, Run
+from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.digest import Digest, short
-from roadworthy.domain.exposure import first_route
-from roadworthy.domain.ledger import Decide, Noun
+from roadworthy.domain.ledger import Noun
 from roadworthy.domain.principal import Actor, Assurance
 from roadworthy.domain.release import Release
-from roadworthy.domain.system import GatePlan, Policy, System, Tier
-from roadworthy.domain.verdict import Verdict, VerdictState
-from roadworthy.errors import Conflict, InconclusiveError, NotPermitted, RefusedError, ReleaseRefused
+from roadworthy.domain.system import Policy, System, Tier
+from roadworthy.errors import InconclusiveError, NotPermitted, RefusedError, ReleaseRefused
 from roadworthy.lifecycle import present
+from roadworthy.lifecycle.admit import ReleaseRequest, admit, baseline_first
 from roadworthy.lifecycle.apply import apply
 from roadworthy.lifecycle.approve import approvals
-from roadworthy.lifecycle.build import BuildResult, build
-from roadworthy.lifecycle.change_route import route_changed
-from roadworthy.lifecycle.check import Case, CheckResult, Tell, TrialFor, give, judge, quietly
+from roadworthy.lifecycle.build import build
+from roadworthy.lifecycle.check import CheckResult, Tell, TrialFor, judge, quietly
 from roadworthy.lifecycle.completeness import unknowns
 from roadworthy.lifecycle.promote import Promotion, ProveLoads, promote
-from roadworthy.lifecycle.publish import publish
 from roadworthy.ports.plane import Plane
-from roadworthy.stores.codec import from_doc, to_doc
-
-_CONTRACT: Final = "contract"
+from roadworthy.stores.codec import from_doc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,21 +38,6 @@ class ReleaseResult:
     already: bool
     sentence: str
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """What every step of one release needs."""
-
-    plane: Plane
-    folder: Path
-    system: System
-    actor: Actor
-    trial_for: TrialFor
-    prove_loads: ProveLoads
-    reason: str
-    environment: str
-    tell: Tell
 
 
 def release(
@@ -98,7 +77,7 @@ def release(
     """
     if not present.principal(plane, actor.principal).active:
         raise NotPermitted(f"{actor.principal} is not active and may not release")
-    asked = _Request(
+    asked = ReleaseRequest(
         plane=plane, folder=folder, system=system, actor=actor, trial_for=trial_for, prove_loads=prove_loads,
         reason=reason, environment=environment, tell=tell,
     )  # fmt: skip
@@ -109,7 +88,7 @@ def release(
     known = present.releases(plane, system.name).get(built.candidate.id)
     if known is not None:
         return _already(asked, known, notes)
-    _baseline_first(asked, built)
+    baseline_first(asked, built)
     missing = unknowns(plane, built.candidate, built.run, prove_loads, environment=environment)
     if missing:
         raise ReleaseRefused(
@@ -118,12 +97,12 @@ def release(
         )
     found = judge(plane, folder, system, built, actor, trial_for=trial_for, tell=tell)
     _refuse(asked, found)
-    admitted = present.settle(lambda: _admit(asked, built.candidate, built.run, found))
+    admitted = present.settle(lambda: admit(asked, built.candidate, built.run, found))
     tell(f"admitted as {admitted.name}")
     return _begin(asked, admitted, found, notes)
 
 
-def _put_policy_in_force(asked: _Request) -> tuple[str, ...]:
+def _put_policy_in_force(asked: ReleaseRequest) -> tuple[str, ...]:
     """Judge under the policy that is in force: put the manifest's there first, where the tier lets a release do so."""
     plane, system = asked.plane, asked.system
     document = plane.ledger.state(Noun.POLICY, system.name)
@@ -147,7 +126,7 @@ def _put_policy_in_force(asked: _Request) -> tuple[str, ...]:
     return (note,)
 
 
-def _already(asked: _Request, known: Release, notes: tuple[str, ...]) -> ReleaseResult:
+def _already(asked: ReleaseRequest, known: Release, notes: tuple[str, ...]) -> ReleaseResult:
     """Change nothing, but begin the rollout of a release whose admission was the last thing a process lived to do."""
     if known.withdrawn_for:
         causes = ", ".join(known.withdrawn_for)
@@ -160,7 +139,7 @@ def _already(asked: _Request, known: Release, notes: tuple[str, ...]) -> Release
     return ReleaseResult(release=known, check=None, promotion=None, already=True, sentence=sentence, notes=notes)
 
 
-def _was_rolled_out(asked: _Request, release_id: Digest) -> bool:
+def _was_rolled_out(asked: ReleaseRequest, release_id: Digest) -> bool:
     events = asked.plane.ledger.events(system=asked.system.name)
     return any(
         event.noun == Noun.ROLLOUT
@@ -170,67 +149,7 @@ def _was_rolled_out(asked: _Request, release_id: Digest) -> bool:
     )
 
 
-def _baseline_first(asked: _Request, built: BuildResult) -> None:
-    """Admit the baseline of this content, and put it in front where nothing serves yet."""
-    baseline = built.baseline
-    if baseline is None:
-        return
-    if baseline.id not in present.releases(asked.plane, asked.system.name):
-        asked.tell("judging the baseline")
-        verdict = _contract_of(asked, baseline)
-        if verdict.state not in (VerdictState.PASS, VerdictState.WAIVED):
-            message = f"the baseline of {asked.system.name} is refused: {verdict.gate} ({verdict.reason})"
-            if verdict.state is VerdictState.INCONCLUSIVE:
-                raise InconclusiveError(message, hint="run it again once that is mended")
-            raise ReleaseRefused(message, hint=f"mend {asked.system.content.baseline}")
-        asked.prove_loads(baseline)
-        asked.plane.ledger.commit([_admission(asked, _baseline_release(asked, baseline, verdict))])
-        asked.tell(f"{asked.system.name}@baseline is admitted")
-    _serve_baseline(asked, baseline.id)
-
-
-def _contract_of(asked: _Request, baseline: Candidate) -> Verdict:
-    plans = {plan.name: plan for plan in asked.system.policy.gates}
-    plan = plans.get(_CONTRACT, GatePlan(name=_CONTRACT))
-    case = Case(plane=asked.plane, folder=asked.folder, system=asked.system, candidate=baseline, actor=asked.actor)
-    with asked.trial_for(asked.plane, asked.system, baseline, asked.folder, baseline=baseline) as trial:
-        return give(case, plan, trial, {})
-
-
-def _baseline_release(asked: _Request, baseline: Candidate, verdict: Verdict) -> Release:
-    runs = asked.plane.ledger.states(Noun.RUN, asked.system.name)
-    run = next((name for name, document in runs.items() if document["candidate"] == baseline.id), "")
-    return Release(
-        id=baseline.id,
-        system=asked.system.name,
-        number=0,
-        candidate=baseline,
-        policy=asked.system.policy.digest,
-        run=run,
-        admitted_at=asked.plane.clock.now(),
-        admitted_by=asked.actor.principal,
-        verdicts=(f"{baseline.id}/{verdict.gate}",),
-    )
-
-
-def _serve_baseline(asked: _Request, baseline: Digest) -> None:
-    plane, system, environment = asked.plane, asked.system.name, asked.environment
-
-    def attempt() -> bool:
-        expected = present.route_seq(plane, system, environment)
-        if present.route(plane, system, environment) is not None:
-            return False
-        route = first_route(system, environment, baseline)
-        why = "the baseline serves until the first release has passed"
-        plane.ledger.commit([route_changed(route, asked.actor, why, expected=expected)])
-        return True
-
-    if present.settle(attempt):
-        publish(plane)
-        asked.tell(f"{system}@baseline serves until the first release has passed")
-
-
-def _refuse(asked: _Request, found: CheckResult) -> None:
+def _refuse(asked: ReleaseRequest, found: CheckResult) -> None:
     """Refuse for all reasons at once; when nothing failed and some gates could not say, say that instead."""
     people = _missing_approvals(asked, found.candidate)
     if found.passed and not people:
@@ -247,7 +166,7 @@ def _refuse(asked: _Request, found: CheckResult) -> None:
     raise ReleaseRefused(message, hint=hint)
 
 
-def _missing_approvals(asked: _Request, candidate: Candidate) -> tuple[str, ...]:
+def _missing_approvals(asked: ReleaseRequest, candidate: Candidate) -> tuple[str, ...]:
     """Say whose yes is missing: at tier standard and high an authenticated one, and first of all the sponsor's."""
     decision = asked.system.policy.decision
     if decision.tier is Tier.LOW:
@@ -261,58 +180,18 @@ def _missing_approvals(asked: _Request, candidate: Candidate) -> tuple[str, ...]
     return tuple(missing)
 
 
-def _is_active(asked: _Request, name: str) -> bool:
+def _is_active(asked: ReleaseRequest, name: str) -> bool:
     return present.principal(asked.plane, name).active
 
 
-def _is_first_live(asked: _Request) -> bool:
+def _is_first_live(asked: ReleaseRequest) -> bool:
     known = present.releases(asked.plane, asked.system.name).values()
     return all(one.candidate.is_baseline or one.forced_by for one in known)
 
 
-def _admit(asked: _Request, candidate: Candidate, run: Run, found: CheckResult) -> Release:
-    """Admit a candidate under the next number. The number is part of the key, so two releases never share one.
-
-    Raises:
-        Conflict: someone else took the number or admitted the same candidate; look again.
-    """
-    known = present.releases(asked.plane, asked.system.name)
-    if candidate.id in known:
-        return known[candidate.id]
-    given = approvals(asked.plane, asked.system.name)
-    admitted = Release(
-        id=candidate.id,
-        system=asked.system.name,
-        number=1 + max((one.number for one in known.values()), default=0),
-        candidate=candidate,
-        policy=asked.system.policy.digest,
-        run=run.id,
-        admitted_at=asked.plane.clock.now(),
-        admitted_by=asked.actor.principal,
-        verdicts=tuple(f"{candidate.id}/{verdict.gate}" for verdict in found.verdicts),
-        approved_by=tuple(one.by for one in given if one.candidate == candidate.id),
-    )
-    if not asked.plane.ledger.commit([_admission(asked, admitted)]):
-        raise Conflict(f"{admitted.name} was admitted by someone else meanwhile")
-    return admitted
-
-
-def _admission(asked: _Request, admitted: Release) -> Decide:
-    number = f"v{admitted.number}" if admitted.number else f"baseline/{admitted.id}"
-    return Decide(
-        kind="release.admitted",
-        system=admitted.system,
-        noun=Noun.RELEASE,
-        subject=admitted.id,
-        after=to_doc(admitted),
-        actor=asked.actor,
-        reason=asked.reason or f"admitted as {admitted.name}",
-        expected=0,
-        key=f"release.admitted/{admitted.system}/{number}",
-    )
-
-
-def _begin(asked: _Request, admitted: Release, found: CheckResult | None, notes: tuple[str, ...]) -> ReleaseResult:
+def _begin(
+    asked: ReleaseRequest, admitted: Release, found: CheckResult | None, notes: tuple[str, ...]
+) -> ReleaseResult:
     """Begin the rollout under the policy in force; one that is under way keeps its place."""
     promotion: Promotion | None = None
     under_way = present.running(asked.plane, asked.system.name, asked.environment)
