@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from roadworthy.console import app
+from roadworthy.lifecycle.control import Health
 from roadworthy.ports.plane import Plane
 from roadworthy.settings import Settings
 from roadworthy.wiring import open_plane
@@ -78,10 +79,15 @@ def plane(seeded: Seeded, tmp_path: Path) -> Iterator[Plane]:
 
 @dataclass
 class Times:
-    """Wall time and monotonic seconds that a test moves."""
+    """Wall time and monotonic seconds that a test moves, and what control could not do."""
 
     wall: int
     seconds: float = 1_000.0
+    problems: tuple[str, ...] = ()
+
+    def health(self) -> Health:
+        """Say how the control loop is."""
+        return Health(leads=True, looks=3, problems=self.problems)
 
 
 @dataclass
@@ -123,7 +129,9 @@ def address(plane: Plane, times: Times) -> Iterator[str]:
     """Serve the console on a real port, with two workers alive."""
     import uvicorn
 
-    console = app(plane, wall=lambda: times.wall, seconds=lambda: times.seconds, prove_loads=lambda _: None)
+    console = app(
+        plane, wall=lambda: times.wall, seconds=lambda: times.seconds, prove_loads=lambda _: None, health=times.health
+    )
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(console, log_level="critical", lifespan="off", ws="none"))

@@ -314,3 +314,12 @@ def test_only_a_replay_home_lets_its_clock_be_driven(visit: Visitor) -> None:
     back = visit.http.post("/v1/clock", json={"now": "2001-01-01T00:00:00Z"}, headers=headers)
     assert back.json()["now"].startswith("2013-04-12")
     assert visit.http.post("/v1/clock", json={"now": "soon"}, headers=headers).status_code == 422
+
+
+def test_what_control_could_not_do_is_told_to_who_may_know(visit: Visitor) -> None:
+    """A loop that cannot work says so in the list; health says only that it lives and leads."""
+    visit.times.problems = ("flights: the disk is full",)
+    assert visit.http.get("/healthz").json() == {"status": "ok", "leads": True, "looks": 3}
+    page = visit.http.get("/systems", headers=visit.bearer("reader")).text
+    assert "Control could not do this: flights: the disk is full." in page or "Flights: the disk is full." in page
+    assert "disk is full" not in visit.http.get("/systems", headers=visit.bearer("loans-only")).text

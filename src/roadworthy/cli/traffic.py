@@ -161,10 +161,10 @@ def start(*, system: System = "", reason: Reason = "", environment: Environment 
     return Reply(data=route, show=lines(f"{name} answers again"))
 
 
-def _console(plane: Plane, _: Control) -> Callable[..., Any]:
+def _console(plane: Plane, work: Control) -> Callable[..., Any]:
     from roadworthy.console.app import app
 
-    return app(plane)
+    return app(plane, health=lambda: work.health)
 
 
 def _ports(port: int | None, control_port: int | None, workers: int | None) -> Settings:

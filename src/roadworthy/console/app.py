@@ -34,6 +34,7 @@ from roadworthy.console.visit import Desk, Visit
 from roadworthy.console.words import FILTERS
 from roadworthy.domain.moment import Micros
 from roadworthy.errors import NotPermitted, RoadworthyError
+from roadworthy.lifecycle.control import Health
 from roadworthy.lifecycle.promote import ProveLoads
 from roadworthy.ports.plane import Plane
 from roadworthy.stores.home import secret_of
@@ -54,6 +55,7 @@ def app(
     prove_loads: ProveLoads | None = None,
     wall: Callable[[], Micros] | None = None,
     seconds: Callable[[], float] = time.monotonic,
+    health: Callable[[], Health] = Health,
 ) -> Starlette:
     """Build the application for one open home; wiring serves it beside the control loop.
 
@@ -63,6 +65,7 @@ def app(
         prove_loads: loads a candidate as a worker would; default: by its runtime.
         wall: wall time in µs, which sessions live by; default: the machine's.
         seconds: monotonic seconds, which slow failed sign-ins down.
+        health: how the control loop is, which the list of systems tells when it is not well.
 
     Raises:
         StoreError: the home's secret cannot be read.
@@ -77,6 +80,7 @@ def app(
         prove_loads=prove_loads or prove_loads_of(plane),
         wall=wall or _wall,
         seconds=seconds,
+        health=health,
     )
     found = Starlette(
         routes=routes(desk, {**PAGES, **FORMS, **VERBS}, ACCESS),

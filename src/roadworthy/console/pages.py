@@ -27,9 +27,10 @@ def home(_: Visit) -> Response:
     return RedirectResponse("/systems", status_code=303)
 
 
-def health(_: Visit) -> Response:
-    """Say that the control process answers; no key needed, nothing told."""
-    return JSONResponse({"status": "ok"})
+def health(visit: Visit) -> Response:
+    """Say that the control process answers, and whether it leads; no key needed, nothing else told."""
+    found = visit.desk.health()
+    return JSONResponse({"status": "ok", "leads": found.leads, "looks": found.looks})
 
 
 def static(visit: Visit) -> Response:
@@ -42,7 +43,15 @@ def static(visit: Visit) -> Response:
 
 def systems(visit: Visit) -> Response:
     """All systems the caller may see."""
-    return _show(visit, "systems.html", systems_view(visit.plane, visit.caller.sees), "systems", "systems_live.html")
+    # What control could not do names systems; only a key of the whole home may read it.
+    problems = visit.desk.health().problems if visit.caller.sees("") else ()
+    return _show(
+        visit,
+        "systems.html",
+        systems_view(visit.plane, visit.caller.sees, problems=problems),
+        "systems",
+        "systems_live.html",
+    )
 
 
 def system(visit: Visit) -> Response:

@@ -14,6 +14,7 @@ from roadworthy.console.assets import Assets
 from roadworthy.console.sessions import Session, Sessions, SignInLimit
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.principal import Actor, Assurance, Key
+from roadworthy.lifecycle.control import Health
 from roadworthy.lifecycle.promote import ProveLoads
 from roadworthy.ports.plane import Plane
 
@@ -30,6 +31,7 @@ class Desk:
     prove_loads: ProveLoads
     wall: Callable[[], Micros]
     seconds: Callable[[], float]
+    health: Callable[[], Health]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

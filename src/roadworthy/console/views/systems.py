@@ -41,6 +41,7 @@ class SystemsView:
     books: Losses | None
     now: Micros
     is_replay: bool
+    problems: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -52,14 +53,17 @@ class SystemsView:
         return f"Systems: {troubled} of {count} need somebody" if troubled else f"Systems: all {count} without trouble"
 
 
-def systems_view(plane: Plane, opens: Callable[[str], bool], environment: str = "live") -> SystemsView:
-    """Gather the list."""
+def systems_view(
+    plane: Plane, opens: Callable[[str], bool], environment: str = "live", problems: tuple[str, ...] = ()
+) -> SystemsView:
+    """Gather the list; `problems` are what the control loop could not do."""
     rows = [_row(plane, name, environment) for name in present.systems(plane) if opens(name)]
     return SystemsView(
         systems=tuple(sorted(rows, key=lambda row: (not _is_bad(row), row.incidents == 0, row.name))),
         books=plane.records.losses() if opens("") else None,
         now=plane.clock.now(),
         is_replay=plane.home.is_replay,
+        problems=problems,
     )
 
 
