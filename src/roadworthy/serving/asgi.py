@@ -38,6 +38,7 @@ class Asgi:
             if message["type"] == "lifespan.startup":
                 self._opened = open_worker(self._start)
                 self._opened.worker.start()
+                await self._opened.worker.looked()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 if self._opened is not None:

@@ -43,6 +43,7 @@ from roadworthy.stores.snapshots import FileSnapshots
 
 POLL_S: Final = 0.1
 RETIRE_AFTER_S: Final = 2.0
+FIRST_LOOK_S: Final = 30.0
 _log: Final = logging.getLogger("roadworthy.serving")
 
 
@@ -70,10 +71,20 @@ class Worker:
         self._seen = -1
         self._retiring: list[tuple[float, Ready]] = []
         self._following: asyncio.Task[None] | None = None
+        self._looked = asyncio.Event()
 
     def start(self) -> None:
         """Follow the snapshot from now on, beginning at once."""
         self._following = asyncio.get_running_loop().create_task(self._follow())
+
+    async def looked(self) -> None:
+        """Wait until the first look is over, well or not, or has taken half a minute.
+
+        Who accepts before that would refuse callers whom another worker, or this one a moment later, answers: their
+        connections wait in the backlog instead.
+        """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._looked.wait(), FIRST_LOOK_S)
 
     async def stop(self) -> None:
         """Stop following, end every model, seal the log."""
@@ -95,6 +106,7 @@ class Worker:
                 _log.warning("the snapshot cannot be followed: %s", error.message)
             except Exception:  # noqa: BLE001 (whatever is wrong with a snapshot, the last one goes on serving)
                 _log.exception("the snapshot cannot be followed")
+            self._looked.set()
             await asyncio.sleep(POLL_S)
 
     async def step(self) -> None:
@@ -222,6 +234,7 @@ async def run(start: Start, listener: socket.socket) -> None:
     opened = open_worker(start)
     opened.worker.start()
     try:
+        await opened.worker.looked()
         await granian_serve(opened.app, listener)
     finally:
         await opened.close()
