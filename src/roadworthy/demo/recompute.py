@@ -124,9 +124,10 @@ def total(metrics, name):
 
 def explained(record):
     """Return the id of the record if its page names its release, code, data and gates."""
-    release = record.get("release") or {}
+    found = record.get("explained") or {}
+    release = found.get("release") or {}
     whole = release.get("commit") and release.get("data") and release.get("gates")
-    return record.get("record") if whole else f"not explained: {sorted(record)}"
+    return found["record"] if whole else f"not explained: {record.get('problem', sorted(record))}"
 
 
 def champion(row):

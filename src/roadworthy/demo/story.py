@@ -221,6 +221,8 @@ def drill(story: Story) -> None:
     faults = ("model_raises", "worker_killed") if story.sabotage != "drill" else ("no_such_fault",)
     done = story.project.run("drill", "--faults", *faults, "--json", check=False, timeout_s=240)
     document = json.loads(done.stdout)
+    if isinstance(document, dict):
+        story.say(str(document["error"]["message"]), "red")
     for one in document if isinstance(document, list) else []:
         times = f"detected after {one['detected_after_s']} s, restored after {one['restored_after_s']} s"
         story.say(f"{one['fault']}: {times}; {one['failed']} of {one['requests']} requests failed")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from roadworthy.domain.objective import Light, Signal
+from roadworthy.monitors.harm import promise
 from roadworthy.monitors.signals import no_data, signal
 from roadworthy.ports.monitor import View
 from roadworthy.stats.tails import normal_quantile
@@ -31,6 +32,6 @@ class QualityMonitor:
         half = _Z * math.sqrt((variance + 1 / n) / n)
         promised = None
         if view.reference is not None:
-            promised = view.reference.loss.high + view.policy.watch.harm_margin
+            promised = promise(view.reference, view.policy.watch)
         found = signal(view, self.name, mean, n=n, light=self.light, unit="loss")
         return (replace(found, low=max(0.0, mean - half), high=min(1.0, mean + half), threshold=promised),)

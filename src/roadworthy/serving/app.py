@@ -103,7 +103,7 @@ class App:
         if table is None:
             raise unavailable(f"this worker is not ready: {self.why_not_ready}", "roadworthy status")
         now = self.parts.now()
-        key = table.keys.require(headers, scope, system, self.parts.wall())
+        key = table.keys.require(headers, scope, system, now)
         place = self.find(table, headers, system)
         trace = headers.get("traceparent")
         return place, Intake(key.id, trace[3:35] if trace else "", started, now)
@@ -214,11 +214,11 @@ class App:
         del path
         table = self.need_table()
         try:
-            key = table.keys.require(scope.headers, Scope.PREDICT, "", self.parts.wall())
+            key = table.keys.require(scope.headers, Scope.PREDICT, "", self.parts.now())
         except Problem as problem:
             if problem.status != 403:  # noqa: PLR2004 (a key without predict may still read)
                 raise
-            key = table.keys.require(scope.headers, Scope.READ, "", self.parts.wall())
+            key = table.keys.require(scope.headers, Scope.READ, "", self.parts.now())
         environment = scope.headers.get("x-roadworthy-environment") or self.environment
         seen = [p for (_, where), p in table.places.items() if where == environment]
         respond(
@@ -228,7 +228,7 @@ class App:
     async def _metrics(self, scope: Any, proto: Any, path: str) -> None:
         """`GET /metrics`, summed over every worker of the home."""
         del path
-        self.need_table().keys.require(scope.headers, Scope.READ, "", self.parts.wall())
+        self.need_table().keys.require(scope.headers, Scope.READ, "", self.parts.now())
         text = metrics.render(self.parts.read_counters())
         respond(proto, 200, (), text.encode(), metrics.CONTENT_TYPE)
 
@@ -251,13 +251,11 @@ class Parts:
         *,
         log: RecordLog,
         now: Callable[[], Micros],
-        wall: Callable[[], Micros],
         read_counters: Callable[[], Mapping[str, int]],
         count_stranger: Callable[[], None],
     ) -> None:
         self.log = log
         self.now = now
-        self.wall = wall
         self.read_counters = read_counters
         self.count_stranger = count_stranger
 

@@ -209,7 +209,6 @@ def open_worker(start: Start) -> Opened:
     parts = Parts(
         log=log,
         now=clock.now,
-        wall=_wall,
         read_counters=lambda: totals(home.counters),
         count_stranger=lambda: counters.add(unauthenticated),
     )
