@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from cyclopts import App, Group
 
 from roadworthy import __version__
@@ -22,4 +24,6 @@ app = App(
     help_format="plaintext",
 )
 
-from roadworthy.cli import demos, drills, homes, looking, people, projects, traffic  # noqa: E402, F401 (they register their commands)
+for _room in ("demos", "drills", "homes", "looking", "people", "projects", "traffic"):
+    # Each registers its commands.
+    import_module(f"roadworthy.cli.{_room}")

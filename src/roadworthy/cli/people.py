@@ -27,7 +27,7 @@ def list_people() -> Reply:
     from roadworthy.lifecycle.keys import principals
 
     plane = context.plane()
-    rows = []
+    rows: list[tuple[str, str, str, str]] = []
     for one in principals(plane):
         known = plane.people.get(one.id)
         rows.append((one.id, one.kind, "here" if one.active else "left", known.contact if known else ""))

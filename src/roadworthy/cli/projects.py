@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -270,13 +271,13 @@ def _in_force(document: Any) -> Any:
     return show
 
 
-def _flat(document: Any, prefix: str = "") -> list[tuple[str, Any]]:
+def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for key, value in document.items():
-        if isinstance(value, dict) and value:
-            found += _flat(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping) and value:
+            found += _flat(cast("Mapping[str, Any]", value), f"{prefix}{key}.")
         else:
-            found.append((f"{prefix}{key}", value))
+            found.append((f"{prefix}{key}", cast("Any", value)))
     return found
 
 

@@ -66,7 +66,7 @@ def tell(folder: Path, *, stay: bool, sabotage: str, port: int, control_port: in
         raise InputError(f"no step called '{sabotage}' to sabotage", hint=f"one of: {', '.join(STEPS)}")
     out = Console(highlight=False, soft_wrap=True)
     # Told to end, the story ends what it started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _end)
     story = Story(project=lay_out(folder.absolute(), port, control_port), out=out, sabotage=sabotage)
     try:
         for step in (prepare, refuse, release, drift, rollback, explain, drill, close):
@@ -144,8 +144,8 @@ def _watch_rollout(story: Story, replay: Replay) -> None:
     stage, said_at = "", replay.now
     while replay.left:
         replay.pass_by(3 * HOUR)
-        rollout = _status(story)["rollout"] or {}
-        now = next((one["stage"] for one in rollout.get("stages", ()) if one["place"] == "now"), "")
+        rollout: dict[str, Any] = _status(story)["rollout"] or {}
+        now = next((str(one["stage"]) for one in rollout.get("stages", ()) if one["place"] == "now"), "")
         if now != stage or replay.now - said_at >= DAY // 2:
             story.say(f"{iso(replay.now)[:16]}  {rollout.get('sentence')}")
             stage, said_at = now, replay.now
@@ -220,10 +220,11 @@ def drill(story: Story) -> None:
     story.title("A drill")
     faults = ("model_raises", "worker_killed") if story.sabotage != "drill" else ("no_such_fault",)
     done = story.project.run("drill", "--faults", *faults, "--json", check=False, timeout_s=240)
-    document = json.loads(done.stdout)
-    if isinstance(document, dict):
+    document: Any = json.loads(done.stdout)
+    reports: list[Any] = [] if "error" in document else document
+    if not reports:
         story.say(str(document["error"]["message"]), "red")
-    for one in document if isinstance(document, list) else []:
+    for one in reports:
         times = f"detected after {one['detected_after_s']} s, restored after {one['restored_after_s']} s"
         story.say(f"{one['fault']}: {times}; {one['failed']} of {one['requests']} requests failed")
     story.claims["faults drilled and restored"] = 2
@@ -276,6 +277,10 @@ def go_on(story: Story) -> None:
     while replay.left:
         replay.pass_by(HOUR, HOUR)
         time.sleep(1)
+
+
+def _end(*_: object) -> None:
+    sys.exit(1)
 
 
 def _replay(story: Story) -> Replay:
