@@ -57,6 +57,10 @@ class Pager:
         self._server.server_close()
         self._thread.join()
 
+    def refuse(self, n: int) -> None:
+        """Answer the next n pages with 503."""
+        self._left = n
+
     def keys(self) -> set[str]:
         """Return the keys of the pages that arrived."""
         return {page["key"] for page in self.pages}

@@ -122,7 +122,7 @@ class Parent:
         settings, fd = self._settings, self._listener.fileno()
         command = [
             sys.executable, "-m", "roadworthy.serving.worker", "--home", str(settings.home.absolute()), "--fd", str(fd),
-            "--number", str(slot.number), "--environment", settings.environment,
+            "--number", str(slot.number), "--environment", settings.environment, "--parent", str(os.getpid()),
         ]  # fmt: skip
         slot.process = subprocess.Popen(  # noqa: S603 (our own module as the program, settings as its arguments)
             command, pass_fds=[fd], env=worker_environment(), stdin=subprocess.DEVNULL

@@ -246,9 +246,10 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--number", type=int, default=0)
     parser.add_argument("--environment", default="live")
+    parser.add_argument("--parent", type=int, default=0)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    end_with_parent()
+    end_with_parent(given.parent)
     arm(from_environment().crash_at)
     start = Start(home=given.home, number=given.number, environment=given.environment)
     try:
