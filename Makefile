@@ -10,7 +10,7 @@ test: .venv/.dev ; .ci/test
 lint: .venv/.dev ; .ci/lint
 bench: .venv/.dev ; $(BIN)/python benchmarks/run.py $(ARGS)
 chaos: .venv/.dev ; $(BIN)/python tests/faults/chaos.py $(ARGS)
-docs: .venv/.dev ; $(BIN)/zensical build
+docs: .venv/.dev ; $(BIN)/zensical build --strict
 lock: ; .ci/lock
 clean: ; rm -rf .venv build dist site .coverage* htmlcov
 

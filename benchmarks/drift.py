@@ -3,12 +3,15 @@
 Beside it, in the same run and on the same arrays, what a user would pick instead: scipy's `ks_2samp` for the
 numeric and `chi2_contingency` for the categorical features, which need the reference's rows each time.
 
-    python benchmarks/drift.py
+    python benchmarks/drift.py [--json FILE]
 """
 
+import argparse
+import json
 import statistics
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -72,6 +75,10 @@ def by_scipy(window, reference):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    windows = []
     generator = np.random.default_rng(1)
     reference = draw(generator, REFERENCE)
     bins = {name: freeze(name, values) for name, values in reference.items()}
@@ -96,6 +103,7 @@ def main():
 
         folding, comparing = median_ms(fold_all, rounds), median_ms(compare_all, rounds)
         both, rival = folding + comparing, median_ms(lambda w=window: by_scipy(w, reference), max(3, rounds // 4))
+        windows.append({"rows": rows, "fold_ms": folding, "compare_ms": comparing, "scipy_ms": rival})
         print(
             f"{rows:>8,} {folding:>8.2f} {comparing:>8.2f} {both:>8.2f} {AIMS[rows]:>6.0f} "
             f"{AIMS[rows] / both:>8.1f}x {rival:>8.1f} {rival / both:>9.1f}x"
@@ -104,11 +112,14 @@ def main():
     for name, values in window.items():
         each = median_ms(lambda n=name, v=values: fold(bins[n], v), 7) * 1e6 / LARGE
         print(f"{name:>12} {values.dtype!s:>8} {each:>7.1f}  {AIM_NS / each:>5.1f}x under the aim")
-    false_alarms(generator, reference, bins, counted)
+    ours, theirs = false_alarms(generator, reference, bins, counted)
+    if given.json:
+        told = {"windows": windows, "null_windows": 100, "false_alarms": ours, "false_alarms_scipy": theirs}
+        given.json.write_text(json.dumps(told, indent=1) + "\n")
 
 
 def false_alarms(generator, reference, bins, counted):
-    """Print in how many of 100 windows from the reference's own distribution each method alarms."""
+    """Print and return in how many of 100 windows from the reference's own distribution each method alarms."""
     ours = theirs = 0
     for _ in range(100):
         window = draw(generator, 2_000)
@@ -116,6 +127,7 @@ def false_alarms(generator, reference, bins, counted):
         ours += bool(drifted(results))
         theirs += min(by_scipy(window, reference).values()) < 0.05
     print(f"\ntrue null, 100 windows of 2,000 rows: ours alarms on {ours}, scipy at p < 0.05 on {theirs}")
+    return ours, theirs
 
 
 if __name__ == "__main__":

@@ -10,13 +10,16 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 CLI_PAGE = DOCS / "reference" / "cli.md"
-_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
 _EVERYWHERE = frozenset({"--json", "--home", "--as", "--help", "--version"})
 
 
@@ -46,14 +49,22 @@ def blocks(page: Path) -> list[Block]:
 @cache
 def commands() -> dict[tuple[str, ...], frozenset[str]]:
     """Return every command of the app with its options, such as ("keys", "create") → {"--scopes", …}."""
-    return {words: frozenset(name for argument in arguments for name in argument.names) for words, _, arguments in _walk()}
+    return {
+        words: frozenset(name for argument in arguments for name in argument.names) for words, _, arguments in _walk()
+    }
+
+
+@cache
+def _places() -> dict[tuple[str, ...], int]:
+    """Return how many words each command takes that are no options."""
+    return {words: sum(one.index is not None for one in arguments) for words, _, arguments in _walk()}
 
 
 def named_commands(text: str) -> Iterator[str]:
     """Find what a shell text runs of ours: each `roadworthy …` up to the end of that command."""
     joined = text.replace("\\\n", " ")
     for line in joined.splitlines():
-        for match in re.finditer(r"(?:^|[\s(;&|`])roadworthy ([^|;&`)>\n]*)", line):
+        for match in re.finditer(r"(?:^|(?<!from)[\s(;&|`])roadworthy ([^|;&`()>\n]*)", line):
             yield match[1].split(" #")[0].strip()
 
 
@@ -71,6 +82,9 @@ def fault_in(command: str) -> str:
         if words and (words[0] in groups or words[0].startswith("-")):
             return "" if len(words) == 1 or words[0].startswith("-") else f"no command '{' '.join(words[:2])}'"
         return f"no command '{words[0]}'" if words else ""
+    given = list(takewhile(lambda word: not word.startswith("-"), words[len(path) :]))
+    if len(given) > _places()[path]:
+        return f"'{' '.join(path)}' takes no '{given[-1]}'"
     options = {word.partition("=")[0] for word in words if word.startswith("--")}
     odd = sorted(options - known[path] - _EVERYWHERE)
     return f"'{' '.join(path)}' has no {', '.join(odd)}" if odd else ""
@@ -83,9 +97,9 @@ def cli_page() -> str:
         "",
         "Written by `python tests/docs_kit.py` from the app; a test compares the two.",
         "",
-        "Every command takes `--json` (one document on standard output), `--home FOLDER` (default `./.roadworthy`, found "
-        "upwards) and `--as NAME` (who acts, as an assertion; `ROADWORTHY_KEY` proves it). Exit codes: 0 done, 1 error, "
-        "2 refused, 3 inconclusive.",
+        "Every command takes `--json` (one document on standard output), `--home FOLDER` (default `./.roadworthy`) and",
+        "`--as NAME` (who acts, as an assertion; `ROADWORTHY_KEY` proves it).",
+        "Exit codes: 0 done, 1 error, 2 refused, 3 inconclusive.",
     ]
     group = ""
     for words, app, arguments in _walk():

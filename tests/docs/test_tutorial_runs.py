@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from docs_kit import DOCS, Block, blocks
 
 PATIENCE_S = 400

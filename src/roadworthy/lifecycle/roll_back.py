@@ -96,7 +96,7 @@ def _target(system: str, route: Route, known: dict[Digest, Release], to: str, pr
         if not earlier:
             raise RefusedError(
                 f"{present.name_of(known, route.champion)} has no earlier release to go back to",
-                hint=f"roadworthy stop {system} --reason … answers 503 on purpose",
+                hint=f"roadworthy stop --system {system} --reason … answers 503 on purpose",
             )
         target = known[earlier[0]]
     if target.id == route.champion:
