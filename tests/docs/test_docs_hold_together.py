@@ -82,9 +82,7 @@ def test_every_command_in_hints_and_messages_exists() -> None:
     for path in sorted((ROOT / "src" / "roadworthy").rglob("*.py")):
         for text in re.findall(r'(?<!b)"[^"\n]*roadworthy [^"\n]*"', path.read_text(encoding="utf-8")):
             plain = re.sub(r"\{[^{}]*\}", "X", text.strip('"'))
-            for words in re.findall(
-                r"(?:^|[:`(]\s*|, then |then |run |with: |next: )roadworthy ([a-z][^`);,]*)", plain
-            ):
+            for words in _COMMAND.findall(plain):
                 known = re.split(r" (?:shows|lists|to|prints|with) ", words)[0]
                 if fault := fault_in(known):
                     faults.append(f"{path.name}: {known}: {fault}")

@@ -154,7 +154,7 @@ def _baseline(known: dict[Digest, Release], system: str) -> Digest:
     if not baseline:
         raise RefusedError(
             f"{system} has no baseline to fall back to, so nothing can go live",
-            hint="roadworthy release (it admits the baseline too)",
+            hint="roadworthy release, which admits the baseline too",
         )
     return baseline
 
