@@ -98,7 +98,7 @@ decision: {{what: tell the customer to expect a delay, tier: low}}
 use: train.py
 data: {{table: table.csv, target: late}}
 baseline: baseline.sql
-serve: {{deadline: 250ms}}
+serve: {{deadline: {deadline}}}
 rollout: [{{canary: 25% for 60 records}}, full]
 watch: {{window: 20s, objectives: {{errors: errors > 5% for 1s, violations: violations > 10% for 1s}}}}
 failure: {{pager: ["{pager}"], cool_down: {cool_down}}}
@@ -240,10 +240,14 @@ class Played:
         return json.loads(self.cli(*words, "--json").stdout)
 
     def write_manifest(
-        self, pager: str = "file:pages.jsonl", backup: str = "ben@example.org", cool_down: str = "1h"
+        self,
+        pager: str = "file:pages.jsonl",
+        backup: str = "ben@example.org",
+        cool_down: str = "1h",
+        deadline: str = "250ms",
     ) -> None:
         """Write the manifest that every journey shares."""
-        text = MANIFEST.format(pager=pager, backup=backup, cool_down=cool_down)
+        text = MANIFEST.format(pager=pager, backup=backup, cool_down=cool_down, deadline=deadline)
         (self.folder / "system.yaml").write_text(text)
 
     def apply(self, **settings: str) -> None:

@@ -3,8 +3,8 @@
 `python tests/faults/chaos.py --count 1000 --seed 1`. Callers ask and post truths all the while; releases are promoted
 and rolled back, by people and by the failure plan; the pager's receiver refuses some pages. After every 25 kills the
 system must be well again by itself; then it ends, and a checker that imports nothing of the package reads what is on
-the disk beside what callers and the receiver saw. Then writers of routes are killed likewise (`chaos_routes.py`). Exits 1
-at the first problem and leaves the home for a look.
+the disk beside what callers and the receiver saw. Then writers of routes are killed likewise (`chaos_routes.py`). It
+exits 1 at the first problem and leaves the home for a look.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Window:
     what: str
     begun: float
     dead: float
+    workers: frozenset[int] = frozenset()
     back: float = float("inf")
 
     def excuses(self, one: Answer) -> bool:
@@ -88,11 +89,12 @@ def strike(played: Played, what: str, chance: random.Random) -> Window | None:
     pid = pid_of(played, what, chance)
     if not pid or not is_alive(pid):
         return None
+    workers = frozenset(pid for pid, _ in played.acknowledged().values())
     begun = time.monotonic()
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     until(lambda: not is_alive(pid), f"{what} {pid} is dead")
-    return Window(what, begun, time.monotonic())
+    return Window(what, begun, time.monotonic(), workers)
 
 
 def move(played: Played, what: str) -> str:
@@ -100,7 +102,9 @@ def move(played: Played, what: str) -> str:
     try:
         match what:
             case "back":
-                played.roll_back()
+                # To the baseline nobody goes on purpose here: behind it there is nothing left to answer.
+                if played.champion() != "parcels@v1":
+                    played.roll_back()
             case "canary":
                 played.promote("twin", force=False)
             case _:
@@ -108,6 +112,12 @@ def move(played: Played, what: str) -> str:
     except RoadworthyError as refusal:
         return f"{what} refused ({refusal.code})"
     return what
+
+
+def is_back(played: Played, window: Window) -> bool:
+    """Claim that other workers than those of the killed data plane serve the route in force."""
+    pids = {pid for pid, _ in played.acknowledged().values()}
+    return not pids & window.workers and played.applied(WORKERS)
 
 
 def is_well(played: Played) -> bool:
@@ -140,7 +150,7 @@ def one_round(
             windows.append(window)
             told.kills[window.what] += 1
             if window.what == "serve":
-                until(lambda: played.applied(WORKERS), "the data plane is back", played, 180)
+                until(lambda: is_back(played, window), "the data plane is back", played, 180)
                 window.back = time.monotonic()
         until(lambda: is_well(played), "everything runs again", played, 180)
         until(lambda: is_told(played), "every page was delivered", played, 240)
@@ -165,8 +175,9 @@ def run(count: int, seed: int, template: Template, folder: Path) -> int:
     with Pager() as pager:
         played = copy(template, folder / f"chaos-{seed}")
         try:
-            # One automatic rollback a second, so that there is always another one to interrupt.
-            played.apply(pager=pager.url, cool_down="1s")
+            # One automatic rollback a second, so that there is always another one to interrupt; a deadline that a
+            # busy machine can meet, since missed deadlines have tests of their own.
+            played.apply(pager=pager.url, cool_down="1s", deadline="2s")
             while sum(told.kills.values()) < count:
                 number += 1
                 kills = min(KILLS_A_ROUND, count - sum(told.kills.values()))

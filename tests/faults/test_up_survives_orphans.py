@@ -11,7 +11,7 @@ from roadworthy.stores.home import create
 
 
 def test_a_worker_whose_parent_died_while_it_started_does_not_serve(tmp_path: Path) -> None:
-    """The kernel tells a worker of its parent's death only once it was asked to: one orphaned before that ends itself."""
+    """The kernel tells of a parent's death only once it was asked to; a worker orphaned before that ends itself."""
     home = create(tmp_path / "home")
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         dead.wait()
