@@ -36,8 +36,17 @@ def init(
     """Make a project around a prototype: manifest, interface, baseline, first test, home and key."""
     from roadworthy.lifecycle.init import init as verb
 
+    found = context.settings()
     made = verb(
-        source, data, owner, folder=Path.cwd(), open_plane=context.first_plane, target=target, name=name, trust=trust
+        source,
+        data,
+        owner,
+        folder=Path.cwd(),
+        open_plane=context.first_plane,
+        target=target,
+        name=name,
+        trust=trust,
+        url=f"http://{found.host}:{found.port}",
     )
     shown = lines(
         f"{made.name}: wrote {', '.join(made.files)}",
