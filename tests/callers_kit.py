@@ -152,6 +152,10 @@ class Traffic:
         """Return what was no answer or no 200."""
         return [one for one in list(self.answers) if one.status != 200]
 
+    def told(self) -> list[tuple[str, str]]:
+        """Return (record, release name) of every good answer."""
+        return [(one.record, one.release) for one in list(self.answers) if one.status == 200]
+
     def by_release(self) -> Counter[str]:
         """Count answers by the release that gave them."""
         return Counter(one.release for one in list(self.answers) if one.status == 200)

@@ -269,18 +269,20 @@ class Played:
         with self.plane() as plane:
             roll_back(plane, SYSTEM, actor=ANA, reason="the journey asks for it")
 
-    def start(self, *words: str, workers: int = 2, **environment: str) -> None:
-        """Start `up` (or another command) and wait until its workers are ready."""
+    def spawn(self, *words: str, workers: int = 1, **environment: str) -> None:
+        """Start a command that goes on; what it says goes to `up.log`."""
         self.port, self.control_port = self.port or free_port(), self.control_port or free_port()
         with (self.folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "roadworthy", *(words or ("up",))], cwd=self.folder, stdout=log, stderr=log,
+                [sys.executable, "-m", "roadworthy", *words], cwd=self.folder, stdout=log, stderr=log,
                 env=self.environment(ROADWORTHY_WORKERS=str(workers), **environment),
             )  # fmt: skip
-        if words != ("control",):
-            until(lambda: self.applied(workers), "all workers serve the route in force", self)
-        if words != ("serve",):
-            until(lambda: self.control_pid() != 0, "control runs", self)
+
+    def start(self, workers: int = 2) -> None:
+        """Start `up` and wait until its workers and control are ready."""
+        self.spawn("up", workers=workers)
+        until(lambda: self.applied(workers), "all workers serve the route in force", self)
+        until(lambda: self.control_pid() != 0, "control runs", self)
 
     def stop(self) -> None:
         """End what was started."""
@@ -400,6 +402,21 @@ def post(port: int, path: str, key: str, document: Any) -> tuple[int, Any]:
         return answer.status, json.loads(text) if text else None
     finally:
         line.close()
+
+
+def home_holds(played: Played, answers: Sequence[tuple[str, str]]) -> None:
+    """Have the checker that imports nothing of the package read the home of ended processes.
+
+    `answers` are (record, release name) of every answer that callers were given.
+    """
+    seen = played.folder / "callers.json"
+    seen.write_text(json.dumps({"answers": answers}))
+    checker = Path(__file__).parent / "faults" / "independent_loop_checker.py"
+    done = subprocess.run(
+        [sys.executable, str(checker), str(played.home), "--callers", str(seen)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def ledger_holds(played: Played) -> int:

@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def one_round(
             windows.append(window)
             told.kills[window.what] += 1
             if window.what == "serve":
-                until(lambda: is_back(played, window), "the data plane is back", played, 180)
+                until(partial(is_back, played, window), "the data plane is back", played, 180)
                 window.back = time.monotonic()
         until(lambda: is_well(played), "everything runs again", played, 180)
         until(lambda: is_told(played), "every page was delivered", played, 240)

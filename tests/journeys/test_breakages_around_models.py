@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from callers_kit import Pager, Traffic, paging_holds
-from journeys_kit import SYSTEM, Template, is_alive, kill, ledger_holds, playing, released, shared_folder, until
+from journeys_kit import (
+    SYSTEM,
+    Template,
+    home_holds,
+    is_alive,
+    kill,
+    ledger_holds,
+    playing,
+    released,
+    shared_folder,
+    until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +95,7 @@ def test_killed_processes_come_back_and_nothing_is_lost(template: Template, tmp_
             assert books.unrecorded <= 1, "one kill leaves at most one answer in doubt"
         played.stop()
         assert not any(is_alive(pid) for pid in pids)
+        home_holds(played, traffic.told())
 
 
 def test_an_owner_who_left_is_noticed_and_the_backup_is_paged(template: Template, tmp_path: Path) -> None:

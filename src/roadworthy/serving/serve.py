@@ -22,6 +22,7 @@ from roadworthy.errors import UnavailableError
 from roadworthy.settings import Settings
 from roadworthy.stores.atomic import write_bytes
 from roadworthy.stores.codec import to_json
+from roadworthy.stores.crash_points import arm
 from roadworthy.stores.home import read_home
 
 BACKLOG: Final = 4096
@@ -158,6 +159,7 @@ def run(settings: Settings) -> None:
         NotFoundError, StoreError: there is no home, or it may not be written.
         UnavailableError: the port is in use.
     """
+    arm(settings.crash_at)
     home = read_home(settings.home)
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
