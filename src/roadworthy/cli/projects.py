@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from roadworthy.cli import context
 from roadworthy.cli.app import PROJECT, app
+from roadworthy.cli.context import MANIFEST
 from roadworthy.cli.reply import Reply, after, lines, table
 from roadworthy.cli.traffic import Reason, System
 from roadworthy.domain.digest import short
@@ -228,18 +229,35 @@ def runs(*, system: System = "", compare: Annotated[tuple[str, ...], Parameter(c
 
 
 @app.command(group=PROJECT)
-def reproduce(release_name: Annotated[str, Parameter(name="release")], *, system: System = "") -> Reply:
-    """Rebuild a release from its commit in a clean folder and compare.
+def reproduce(
+    release_name: Annotated[str, Parameter(name="release")],
+    *,
+    here: Annotated[bool, Parameter(negative="", help="build in this folder as it is, not in a clean clone")] = False,
+    system: System = "",
+) -> Reply:
+    """Rebuild a release from its commit in a clean folder and compare answers, metrics and bytes. Changes nothing.
 
     Args:
         release_name: `flights@v2`, `v2` or a digest.
     """
+    from roadworthy.lifecycle.present import find_release, releases
     from roadworthy.lifecycle.reproduce import reproduce as verb
+    from roadworthy.manifest import load
+    from roadworthy.wiring import catalogue
 
-    done = verb(
-        context.plane(), context.folder(), release_name, system=context.system_name(system), actor=context.actor()
+    plane, name = context.plane(), context.system_name(system)
+    found = find_release(releases(plane, name), release_name, name)
+    done = verb(found.id, context.folder(), plane, lambda folder: load(folder / MANIFEST, catalogue()), here=here)
+    verdict = (
+        "byte for byte the same" if done.identical else "the same within" if done.within else "not the same within"
     )
-    return Reply(data=done, show=lines(*done.lines), exit_code=0 if done.holds else 2)
+    said = f"{found.name}: {verdict}" + ("" if done.identical else f" {done.tolerance:g}")
+    rows = [(metric, f"{then:.6f}", f"{now:.6f}") for metric, (then, now) in sorted(done.metrics.items())]
+    shown = after(
+        lines(said, *(f"  {difference}" for difference in done.differences)),
+        table(("metric", "then", "now"), rows, "no metrics"),
+    )
+    return Reply(data=done, show=shown, exit_code=0 if done.within else REFUSED)
 
 
 @app.command(group=PROJECT)
