@@ -148,7 +148,7 @@ class WatchPlan:
     """What is observed. `window` is a monitor's span, `lateness` how late an event may come and still count.
 
     `harm_margin` is how much worse than on its hold-out a release may decide before it counts as harm, `harm_alpha`
-    the chance of a false alarm in 1,000 outcomes.
+    the chance of a false alarm of one of its tests.
     """
 
     objectives: tuple[Objective, ...] = ()

@@ -205,7 +205,7 @@ class WatchShape(Shape):
 
     objectives: dict[str, When] = Field(default_factory=dict, description="Name → the bad case.")
     harm_margin: Share = Field(default=0.05, description="How much worse than promised is not yet harm.")
-    harm_alpha: Share = Field(default=0.0001, description="Half the chance of a false harm in 1,000 outcomes.")
+    harm_alpha: Share = Field(default=0.0001, description="The chance that one run of a harm test is a false alarm.")
     window: Duration = Field(default=300_000_000, description="The span a monitor looks at.")
     drift_window: Duration = Field(default=604_800_000_000, description="The span that drift is judged over.")
     drill_every: Duration = Field(default=7_776_000_000_000, description="After how long a drill is stale.")

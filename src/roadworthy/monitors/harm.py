@@ -16,8 +16,10 @@ from roadworthy.ports.monitor import HarmState, View
 from roadworthy.stats.arrays import Floats
 from roadworthy.stats.sequential import Bets, bound
 
-RESTART = 1000
-_STAGGER = RESTART // 2
+TESTS = ((1_000, 0), (1_000, 500), (200, 0), (200, 100))
+"""(restarted after so many outcomes, first at): long tests for small harm, short ones for sudden harm, in pairs."""
+_STEP = 100
+_GOOD_BEFORE = 100
 _LEAST, _MOST = 0.01, 0.95
 
 
@@ -27,7 +29,7 @@ class HarmMonitor:
     The promise is the upper end of the hold-out loss, the release's or the baseline's, whichever is less, plus
     `watch.harm_margin`. The test may be looked at after each
     outcome: in 1,000 outcomes of a release that keeps its promise it is wrong with a chance below
-    2 · `watch.harm_alpha`.
+    12 · `watch.harm_alpha`.
     """
 
     name = "harm"
@@ -64,31 +66,32 @@ def promise(reference: Reference, watch: WatchPlan) -> float:
 
 
 def fold_losses(state: HarmState, losses: Floats, m0: float, alpha: float, at: Micros) -> HarmState:
-    """Add losses, shape (n,) in arrival order, to both staggered tests."""
-    bets = [Bets.from_doc(doc) for doc in state.bets] or [Bets(m0), Bets(m0)]
+    """Add losses, shape (n,) in arrival order, to every test."""
+    bets = [Bets.from_doc(doc) for doc in state.bets] or [Bets(m0) for _ in TESTS]
     outcomes, since, rest = state.outcomes, state.rejected_at, losses
     while len(rest):
-        room = _STAGGER - outcomes % _STAGGER
+        room = _STEP - outcomes % _STEP
         part, rest = rest[:room], rest[room:]
         bets = [bet.update(part) for bet in bets]
         outcomes += len(part)
         rejected = any(bet.rejects(alpha) for bet in bets)
         since = (since or at) if rejected else 0
-        if outcomes % _STAGGER == 0:
-            bets[(outcomes // _STAGGER) % 2] = Bets(m0)
+        bets = [
+            Bets(m0) if outcomes % length == first else bet for bet, (length, first) in zip(bets, TESTS, strict=True)
+        ]
     return HarmState(since=state.since, outcomes=outcomes, rejected_at=since, bets=[bet.to_doc() for bet in bets])
 
 
 def latest_at(m0: float, alpha: float, share_bad: float = 1.0, *, after_good: int = 0) -> int | None:
     """Return N: the test has rejected at the latest when N outcomes have come of which this share is bad.
 
-    `after_good` is how many good outcomes may lie before them in the same test, at most 500.
+    `after_good` is how many good outcomes may lie before them in the same test, at most 100.
     """
     return bound(m0, share_bad, alpha, good_before=after_good)
 
 
 def worst_case(m0: float, alpha: float) -> int:
     """Return the N that `plan` prints: bad outcomes in a row, whatever came before."""
-    found = latest_at(m0, alpha, after_good=_STAGGER)
+    found = latest_at(m0, alpha, after_good=_GOOD_BEFORE)
     assert found is not None
     return found

@@ -64,8 +64,8 @@ class QualityBucket:
 class HarmState:
     """The anytime-valid test that a release decides worse than it promised, since `since` (its last promotion).
 
-    Two tests run staggered, each restarted after 1,000 outcomes, so that an old release is judged on what it does
-    now. `bets` are `stats.sequential.Bets.to_doc()`.
+    Several tests run, each restarted after some outcomes, so that an old release is judged on what it does now.
+    `bets` are `stats.sequential.Bets.to_doc()`, one for each of `monitors.harm.TESTS`.
     """
 
     since: str
