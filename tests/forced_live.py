@@ -64,7 +64,8 @@ def force_and_measure(played: Played, candidate: str, *, rate: float, outcomes: 
             until(lambda: len(traffic.answers) >= seen + rate, "traffic goes on", played)
     answered = [one.ended for one in traffic.answers if one.release == name and one.status == 200]
     bad = [at for at, one in traffic.accepted if one.release == name and one.label != str(one.late)]
-    nth = bad[bound - 1] if len(bad) >= bound else (bad[-1] if bad else time.monotonic())
+    # Where it was gone before the N-th, the clock runs from the first.
+    nth = (bad[bound - 1] if len(bad) >= bound else bad[0]) if bad else 0.0
     return Run(
         bound=bound, bad_outcomes=len(bad), seconds=max(0.0, max(answered) - nth), requests=len(traffic.answers),
         failed=len(traffic.bad()) + len(traffic.outcome_failures),
@@ -86,10 +87,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--rate", type=float, default=60.0)
     parser.add_argument("--outcomes", type=int, default=600, help="outcomes of each run of the good model")
+    parser.add_argument("--project", type=Path, help="a folder with a released project of an earlier run, or for one")
     given = parser.parse_args()
     missed = 0
     with tempfile.TemporaryDirectory() as name, Pager() as pager:
-        template = released(Path(name))
+        template = released(given.project or Path(name))
         with playing(template, Path(name) / "running") as played:
             # The cool-down would make the fallback answer from the second run on; that is another rule's proof.
             played.apply(pager=pager.url, cool_down="1s")

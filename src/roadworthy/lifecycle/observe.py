@@ -224,6 +224,11 @@ class Observer:
         known = self._references.get(record.release)
         return decision_loss(known.interface, record.outputs, truth, known.scale) if known else None
 
+    def _harm(self, here: _Here, release: str) -> HarmState | None:
+        """Return the harm test since the release was last put in front; what an earlier one found is over."""
+        state = self._buckets.get(harm_key(*here.of(release)), HarmState)
+        return state if state and state.since == self._live_since(here, release, state) else None
+
     def _live_since(self, here: _Here, release: str, state: HarmState | None) -> str:
         """Name the promotion that a release is judged since; a forced or repeated one starts its test anew."""
         rollout = present.rollout(self._plane, here.system, here.environment)
@@ -264,7 +269,7 @@ class Observer:
         place = here.of("" if whole else known.release.id)
         start = watermark - watch.drift_window
         has_features = slow and not whole
-        harm = None if whole else self._buckets.get(harm_key(*place), HarmState)
+        harm = None if whole else self._harm(here, known.release.id)
         is_clean = harm is None or not harm.rejected_at
         return View(
             system=here.system,

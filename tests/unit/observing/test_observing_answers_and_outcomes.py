@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from roadworthy.domain.moment import DAY, HOUR, MINUTE
@@ -184,6 +186,16 @@ def test_harm_is_certain_soon_after_a_bad_release(world: World) -> None:
     bound = worst_case(0.212 + 0.05, 1e-4)
     bad = world.answers(bound)
     world.outcomes(bad, wrong=1.0)
+    assert world.look()["harm"].value > 0
+
+
+def test_a_release_put_in_front_again_is_judged_afresh(world: World) -> None:
+    """What an earlier test found does not take back a release that a person forced live once more."""
+    world.outcomes(world.answers(200), wrong=1.0)
+    assert world.look()["harm"].value > 0
+    world.rollout(replace(in_canary(world), id="again", release=world.releases["v1"]))
+    assert world.look()["harm"].value is None
+    world.outcomes(world.answers(200, seed=2), wrong=1.0)
     assert world.look()["harm"].value > 0
 
 
