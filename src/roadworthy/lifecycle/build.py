@@ -18,7 +18,8 @@ from roadworthy.domain.principal import Actor
 from roadworthy.domain.system import System, Tier
 from roadworthy.errors import RefusedError
 from roadworthy.lifecycle.checkout import Checkout, look
-from roadworthy.lifecycle.measure import answer, metrics, reference_of
+from roadworthy.lifecycle.measure import answer, measured, metrics, reference_of
+from roadworthy.lifecycle.pace import affordable
 from roadworthy.lifecycle.prototype import Prototype, from_sql, prepare
 from roadworthy.lifecycle.recipe import baseline_recipe, recipe_of
 from roadworthy.lifecycle.split import Split, read_split
@@ -87,8 +88,11 @@ def build(folder: Path, system: System, plane: Plane, actor: Actor) -> BuildResu
         plane.ledger.commit(decisions)
         return BuildResult(candidate=known, run=_run_of(plane, known), baseline=rival, reused=True)
     prototype = prepare(folder, system.content, split, plane.artifacts)
-    outputs = answer(prototype.predictor, split.holdout(), "model")
-    candidate, run = _finish(work, split, recipe, prototype, outputs, rival_outputs, is_baseline=False)
+    judged = _in_time(prototype, split)
+    if rival_prototype and judged is not split:
+        rival_outputs = answer(rival_prototype.predictor, judged.holdout(), "baseline")
+    outputs = answer(prototype.predictor, judged.holdout(), "model")
+    candidate, run = _finish(work, judged, recipe, prototype, outputs, rival_outputs, is_baseline=False)
     plane.ledger.commit([*decisions, *_decisions(work, candidate, run)])
     return BuildResult(candidate=candidate, run=run, baseline=rival)
 
@@ -132,6 +136,13 @@ def _begin(folder: Path, system: System, plane: Plane, actor: Actor) -> _Work:
         folder=folder, system=system, plane=plane, actor=actor, checkout=checkout,
         started_at=plane.clock.now(), clock=time.monotonic(),
     )  # fmt: skip
+
+
+def _in_time(prototype: Prototype, split: Split) -> Split:
+    """Return the split with fewer rows to judge by, evenly over time, if the model is too slow for all of them."""
+    rows = split.holdout().columns
+    pace = measured(prototype.predictor, rows, "model")
+    return split.judged_on(affordable(pace), f"the model needs {pace * 1e3:.1f} ms a row")
 
 
 def _rival(work: _Work, split: Split) -> Prototype:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from roadworthy.domain.interface import Field, FieldType, Interface, Scalar, Task
 from roadworthy.errors import RoadworthyError
+from roadworthy.lifecycle.pace import affordable, pace_of
 from roadworthy.ports.runtime import Columns, Outputs, Predictor
 from roadworthy.runtimes.columns import NO_TIME, count_rows, take
 from roadworthy.runtimes.onnx import CLASSES_KEY, FEATURES_KEY, OnnxPredictor
@@ -28,6 +29,9 @@ from roadworthy.stats.agreement import Agreement, of_probabilities, of_values
 
 OPSET: Final = {"": 18, "ai.onnx.ml": 3}
 _BORDER_ROWS: Final = 50
+_BORDER_S: Final = 4.0
+_SLOW_S: Final = 0.01
+_SLOWER: Final = 3.0
 _UNSEEN: Final = "a category that no row has"
 
 
@@ -40,25 +44,39 @@ class Export:
     agreement: Agreement | None = None
 
 
-def export(estimator: Any, native: Predictor, interface: Interface, reference: Columns) -> Export:
+def export(
+    estimator: Any, native: Predictor, interface: Interface, reference: Columns, wanted: Outputs, pace: float
+) -> Export:
     """Return a graph that answers as `native` does on every reference and border row, or the reason for none.
 
     Tried with 32-bit numbers first, which is what graphs are fast with, then with 64-bit ones.
+
+    Args:
+        estimator: what is converted.
+        native: calls it.
+        interface: what the graph is fed with and must answer.
+        reference: rows to agree on.
+        wanted: `native`'s answers to them.
+        pace: seconds that `native` needs for a row; a graph much slower than that is none.
     """
     reasons: list[str] = []
-    wanted = native.predict(reference)
     for wide in (False, True):
         try:
             content = _convert(estimator, interface, wide=wide)
             graph = OnnxPredictor(content, interface)
-            found = agreement(wanted, graph.predict(reference), interface)
+            graph_pace = pace_of(graph.predict, reference)
+            if graph_pace > max(_SLOW_S, _SLOWER * pace):
+                reasons.append(f"it needs {graph_pace * 1e3:,.0f} ms a row, the model itself {pace * 1e3:,.1f}")
+                break
+            some = _some(count_rows(reference), affordable(graph_pace))
+            found = agreement(take(wanted, some), graph.predict(take(reference, some)), interface)
         except Exception as wrong:  # noqa: BLE001 (converters raise anything; the estimator itself is served then)
             reasons.append(_spell(wrong))
             continue
         if not found.holds:
             reasons.append(f"it does not agree with the model: {found}")
             continue
-        trouble = _border_trouble(native, graph, interface, reference)
+        trouble = _border_trouble(native, graph, interface, _first(reference, pace))
         if not trouble:
             return Export(content=content, reason="", agreement=found)
         reasons.append(trouble)
@@ -73,9 +91,25 @@ def agreement(first: Outputs, second: Outputs, interface: Interface) -> Agreemen
     return of_probabilities(a, b, first["label"], second["label"])
 
 
-def _border_trouble(native: Predictor, graph: Predictor, interface: Interface, reference: Columns) -> str:
-    """Say where the graph differs on rows the reference may lack; rows the estimator refuses prove nothing."""
-    for name, rows in _border_rows(interface, reference):
+def _some(n: int, most: int) -> NDArray[np.intp] | slice:
+    return slice(None) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
+
+
+def _first(reference: Columns, pace: float) -> Columns:
+    """Return the rows that border rows are made of: 50, fewer for a slow model, which is asked them many times."""
+    cases = 3 * len(reference)
+    return take(reference, slice(0, min(_BORDER_ROWS, max(1, affordable(pace, _BORDER_S) // cases))))
+
+
+def _border_trouble(native: Predictor, graph: Predictor, interface: Interface, some: Columns) -> str:
+    """Say where the graph differs on rows the reference may lack; rows the estimator refuses prove nothing.
+
+    All of them are asked at once, as a call costs more than its rows; one by one only to find out which.
+    """
+    cases = list(_border_rows(interface, some))
+    if cases and _agree_at_once(native, graph, interface, cases):
+        return ""
+    for name, rows in cases:
         try:
             wanted = native.predict(rows)
         except Exception:  # noqa: BLE001, S112 (the estimator's own refusal)
@@ -89,8 +123,17 @@ def _border_trouble(native: Predictor, graph: Predictor, interface: Interface, r
     return ""
 
 
-def _border_rows(interface: Interface, reference: Columns) -> Iterator[tuple[str, Columns]]:
-    some = take(reference, slice(0, _BORDER_ROWS))
+def _agree_at_once(
+    native: Predictor, graph: Predictor, interface: Interface, cases: Sequence[tuple[str, Columns]]
+) -> bool:
+    together = {name: np.concatenate([rows[name] for _, rows in cases]) for name in cases[0][1]}
+    try:
+        return agreement(native.predict(together), graph.predict(together), interface).holds
+    except Exception:  # noqa: BLE001 (one case is refused; each by itself says which)
+        return False
+
+
+def _border_rows(interface: Interface, some: Columns) -> Iterator[tuple[str, Columns]]:
     n = count_rows(some)
     for field in interface.features:
         if field.nullable:
@@ -113,7 +156,9 @@ def _full(field: Field, value: Scalar, n: int) -> NDArray[Any]:
 def _convert(estimator: Any, interface: Interface, *, wide: bool) -> bytes:
     import skl2onnx
 
-    options: dict[int, Any] = {} if interface.task is Task.REGRESSION else {id(estimator): {"zipmap": False}}
+    # A classifier without probabilities has no such option, and its converter refuses it.
+    plain = interface.task is Task.REGRESSION or not hasattr(estimator, "predict_proba")
+    options: dict[int, Any] = {} if plain else {id(estimator): {"zipmap": False}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a converter's doubts are settled by agreement
         graph: Any = cast("Any", skl2onnx).convert_sklearn(
@@ -123,6 +168,8 @@ def _convert(estimator: Any, interface: Interface, *, wide: bool) -> bytes:
             target_opset=OPSET,
             options=options,
         )
+    if plain and interface.task is not Task.REGRESSION:
+        del graph.graph.output[1:]  # scores that are no probabilities; the label alone is answered, as natively
     features = feature_names(estimator) or tuple(field.name for field in interface.features)
     for key, value in ((FEATURES_KEY, features), (CLASSES_KEY, classes_of(estimator))):
         entry = graph.metadata_props.add()

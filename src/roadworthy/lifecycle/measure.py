@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from roadworthy.domain.interface import Field, FieldType, Interface, Task
 from roadworthy.domain.reference import Figure, Reference
 from roadworthy.errors import InputError
+from roadworthy.lifecycle.pace import pace_of
 from roadworthy.lifecycle.split import Split
 from roadworthy.ports.gate import Rows
-from roadworthy.ports.runtime import Outputs, Predictor
+from roadworthy.ports.runtime import Columns, Outputs, Predictor
 from roadworthy.runtimes.columns import NO_TIME
 from roadworthy.stats import counts, quality
 from roadworthy.stats.arrays import Floats
@@ -32,6 +33,18 @@ def answer(predictor: Predictor, rows: Rows, who: str) -> Outputs:
     """
     try:
         return predictor.predict(rows.columns)
+    except Exception as wrong:
+        raise InputError(f"the {who} fails on the hold-out rows: {type(wrong).__name__}: {wrong}") from wrong
+
+
+def measured(predictor: Predictor, columns: Columns, who: str) -> float:
+    """Return the seconds that a model needs for a row of the hold-out.
+
+    Raises:
+        InputError: as `answer` does.
+    """
+    try:
+        return pace_of(predictor.predict, columns)
     except Exception as wrong:
         raise InputError(f"the {who} fails on the hold-out rows: {type(wrong).__name__}: {wrong}") from wrong
 

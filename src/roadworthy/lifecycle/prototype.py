@@ -14,11 +14,12 @@ from roadworthy.domain.candidate import Artifact, Environment
 from roadworthy.domain.interface import Interface, Scalar
 from roadworthy.domain.system import Content
 from roadworthy.errors import ArtifactError, InputError
+from roadworthy.lifecycle.pace import affordable, pace_of
 from roadworthy.lifecycle.recipe import distributions_of
 from roadworthy.lifecycle.split import Split
 from roadworthy.lifecycle.training import train
 from roadworthy.ports.artifacts import Artifacts
-from roadworthy.ports.runtime import Columns, Predictor
+from roadworthy.ports.runtime import Predictor
 from roadworthy.runtimes.environment import capture
 
 _PICKLES: Final = (".pkl", ".pickle", ".joblib", ".sav")
@@ -53,9 +54,9 @@ def prepare(folder: Path, content: Content, split: Split, artifacts: Artifacts) 
     suffix = path.suffix.lower()
     if suffix == ".py":
         trained = train(folder, content, split)
-        return from_skops(folder, trained.content, content, split.reference().columns, artifacts)
+        return from_skops(folder, trained.content, content, split, artifacts)
     if suffix == ".skops":
-        found = from_skops(folder, path.read_bytes(), content, split.reference().columns, artifacts)
+        found = from_skops(folder, path.read_bytes(), content, split, artifacts)
     elif suffix == ".onnx":
         found = _from_onnx(path.read_bytes(), content, artifacts)
     elif suffix == ".sql":
@@ -76,11 +77,14 @@ def unknown_kind(path: Path) -> InputError:
             f"{path.name} is a pickle, which can run any code when it is loaded",
             hint="load it where you trained it, then: skops.io.dump(model, 'model.skops')",
         )
-    return InputError(f"{path.name} is no prototype", hint="use train.py, model.skops, model.onnx or model.sql")
+    return InputError(f"{path.name} is no prototype", hint="use train.py, model.skops or model.onnx")
 
 
-def from_skops(folder: Path, skops: bytes, content: Content, reference: Columns, artifacts: Artifacts) -> Prototype:
-    """Keep an estimator, served as an ONNX graph where one agrees with it on every reference row."""
+def from_skops(folder: Path, skops: bytes, content: Content, split: Split, artifacts: Artifacts) -> Prototype:
+    """Keep an estimator, served as an ONNX graph where one agrees with it on every reference row.
+
+    A slow estimator is asked fewer of them, evenly over time; the notes say so.
+    """
     from roadworthy.lifecycle.export import export
     from roadworthy.runtimes.onnx import DISTRIBUTIONS, OnnxPredictor
     from roadworthy.runtimes.sklearn import SklearnPredictor
@@ -89,15 +93,21 @@ def from_skops(folder: Path, skops: bytes, content: Content, reference: Columns,
     estimator = load_own(folder, skops, content.trusted_types)
     native = SklearnPredictor(estimator, interface)
     try:
-        native.predict(reference)
+        every = split.reference()
+        pace = pace_of(native.predict, every.columns)
+        rows = split.reference(affordable(pace))
+        wanted = native.predict(rows.columns)
     except Exception as wrong:
         raise InputError(f"the model fails on its own training rows: {type(wrong).__name__}: {wrong}") from wrong
-    exported = export(estimator, native, interface, reference)
+    exported = export(estimator, native, interface, rows.columns, wanted, pace)
     kept = [_keep(artifacts, "model" if exported.content is None else "native", "skops", skops)]
     if content.trusted_types:
         trusted = json.dumps(sorted(content.trusted_types)).encode()
         kept.append(_keep(artifacts, "trust", "json", trusted))
     notes = [] if hasattr(estimator, "predict_proba") or not interface.labels else [_no_probabilities(estimator)]
+    if rows.n < every.n:
+        spoken = f"{rows.n:,} of {every.n:,} training rows, evenly spaced"
+        notes.append(f"the model was asked for {spoken}: it needs {pace * 1e3:.1f} ms a row")
     names = distributions_of(_modules(skops)) | {"skops", "numpy", "pandas"}
     parameters = _parameters(estimator)
     if exported.content is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -10,15 +11,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from roadworthy import plugins
 from roadworthy.domain.candidate import Candidate, Environment, Run
 from roadworthy.domain.digest import Digest, short
 from roadworthy.domain.ledger import Noun
+from roadworthy.domain.reference import Reference
 from roadworthy.domain.system import System
 from roadworthy.errors import InputError, NotFoundError, RefusedError
 from roadworthy.lifecycle.checkout import clone_at, look
 from roadworthy.lifecycle.export import agreement
 from roadworthy.lifecycle.measure import answer, metrics
+from roadworthy.lifecycle.pace import affordable, pace_of
 from roadworthy.lifecycle.prototype import from_sql, prepare
 from roadworthy.lifecycle.recipe import baseline_recipe, recipe_of
 from roadworthy.lifecycle.split import Split, read_split
@@ -107,6 +112,8 @@ def _compare(
     else:
         recipe = recipe_of(project, system)
         prototype = prepare(project, content, split, shelf)
+    # A slow model was judged on a part of the hold-out; the same part is compared.
+    split = split.judged_on(_judged_rows(candidate, kept), "as many as the run was judged on")
     outputs = answer(prototype.predictor, split.holdout(), "rebuilt model")
     now = metrics(split.interface, split.holdout().target, outputs)
     found = _agreement(candidate, kept, split, prototype.predictor, tolerance)
@@ -136,10 +143,17 @@ def _agreement(
 ) -> Agreement | None:
     """Compare the release's answers to the reference rows with the rebuilt ones'."""
     runtime = plugins.load("runtimes", candidate.runtime)
-    rows = split.reference().columns
     released: Predictor = runtime.load(candidate, kept)
+    pace = pace_of(released.predict, split.reference().columns)
+    rows = split.reference(affordable(pace)).columns
     found = agreement(released.predict(rows), rebuilt.predict(rows), candidate.interface)
     return replace(found, tolerance=tolerance)
+
+
+def _judged_rows(candidate: Candidate, kept: Artifacts) -> int:
+    reference = candidate.artifact("reference")
+    document = msgspec.json.decode(kept.get(reference.digest), type=Reference) if reference else None
+    return document.holdout_rows if document else sys.maxsize
 
 
 def _cause(candidate: Candidate, now: Environment) -> str:

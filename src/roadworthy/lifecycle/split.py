@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,10 @@ _FEWEST_ROWS: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """A project's table in two parts. `notes` say in words how it was cut and which rows were left out."""
+    """A project's table in two parts. `notes` say in words how it was cut and which rows were left out.
+
+    `time` names the column that orders the rows in time, if there is one.
+    """
 
     table: Table
     interface: Interface
@@ -32,30 +35,49 @@ class Split:
     train_index: NDArray[np.intp]
     holdout_index: NDArray[np.intp]
     notes: tuple[str, ...] = ()
+    time: str = ""
 
     def train(self) -> Rows:
         """Return the rows a prototype is fitted on."""
         return self._rows(self.train_index)
 
-    def holdout(self) -> Rows:
-        """Return the rows it is judged on."""
-        return self._rows(self.holdout_index)
+    def holdout(self, most: int = 0, why: str = "") -> Rows:
+        """Return the rows it is judged on; at most so many, evenly over time, where a number is given (and why)."""
+        index = self.spaced(self.holdout_index, most or len(self.holdout_index))
+        return self._rows(index, _fewer(index, self.holdout_index, why))
 
-    def reference(self) -> Rows:
-        """Return the training rows, at most 100,000, evenly spaced and so the same ones each time."""
+    def reference(self, most: int = 0, why: str = "") -> Rows:
+        """Return the training rows, at most 100,000 (or `most`), evenly spaced and so the same ones each time."""
         index = self.train_index
         if len(index) > MOST_REFERENCE_ROWS:
             index = index[np.linspace(0, len(index) - 1, MOST_REFERENCE_ROWS).astype(np.intp)]
-        return self._rows(index)
+        chosen = self.spaced(index, most or len(index))
+        return self._rows(chosen, _fewer(chosen, index, why))
+
+    def judged_on(self, most: int, why: str) -> Split:
+        """Return the same split with at most so many rows to judge by, and a note that says so; itself if all fit."""
+        index = self.spaced(self.holdout_index, most)
+        if len(index) == len(self.holdout_index):
+            return self
+        return replace(self, holdout_index=index, notes=(*self.notes, _fewer(index, self.holdout_index, why)))
+
+    def spaced(self, index: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+        """Return at most so many of these rows, evenly over time (without a time: over the file), in their order."""
+        if len(index) <= most:
+            return index
+        ordered = index[np.argsort(self.table.columns[self.time][index], kind="stable")] if self.time else index
+        return np.sort(ordered[np.linspace(0, len(index) - 1, most).astype(np.intp)])
 
     def everything(self, index: NDArray[np.intp]) -> Columns:
         """Return every usable column of some rows, the target included, as training code and SQL see them."""
         return take(self.table.columns, index)
 
-    def _rows(self, index: NDArray[np.intp]) -> Rows:
+    def _rows(self, index: NDArray[np.intp], note: str = "") -> Rows:
         names = [field.name for field in self.interface.inputs if field.name in self.table.columns]
         columns = take({name: self.table.columns[name] for name in names}, index)
-        return Rows(columns=columns, target=self.target[index], n=len(index), note="; ".join(self.notes))
+        return Rows(
+            columns=columns, target=self.target[index], n=len(index), note="; ".join(filter(None, (*self.notes, note)))
+        )
 
 
 def read_split(folder: Path, content: Content) -> Split:
@@ -81,7 +103,7 @@ def read_split(folder: Path, content: Content) -> Split:
     _check_both_sides(target, rows[~held], interface)
     return Split(
         table=table, interface=interface, target=target, train_index=rows[~held], holdout_index=rows[held],
-        notes=(how, *notes),
+        notes=(how, *notes), time=plan.time,
     )  # fmt: skip
 
 
@@ -108,6 +130,12 @@ def read_target(table: Table, name: str, interface: Interface) -> tuple[NDArray[
     if distinct < 2:  # noqa: PLR2004 (something to tell apart)
         raise InputError(f"the target column '{name}' has the same value in every row: there is nothing to learn")
     return target, present
+
+
+def _fewer(chosen: NDArray[np.intp], index: NDArray[np.intp], why: str) -> str:
+    if len(chosen) == len(index):
+        return ""
+    return f"{len(chosen):,} of {len(index):,} rows, evenly spaced" + (f": {why}" if why else "")
 
 
 def _typed_time(plan: DataPlan, interface: Interface) -> Iterable[Field]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.system import System
 from roadworthy.errors import InputError, NotFoundError, RoadworthyError
 from roadworthy.lifecycle import present
+from roadworthy.lifecycle.pace import affordable, pace_of
 from roadworthy.lifecycle.run_tests import Subject, run_tests
 from roadworthy.lifecycle.split import Split, read_split
 from roadworthy.ports.gate import LoadReport, Rows, TestReport
@@ -26,11 +26,8 @@ from roadworthy.runtimes.outputs import BadAnswer
 from roadworthy.wiring.calls import Door, call_all, load
 from roadworthy.wiring.stage import echoing, staged
 
-MOST_SECONDS: Final = 20.0
-_PACE_ROWS: Final = (20, 200)
-_MANY_ROWS: Final = 100_000
-_FEWEST_ROWS: Final = 200
 _LOADED_ROWS: Final = 200
+_LOADED_S: Final = 4.0
 _TEST_ROWS: Final = 100
 _WARM_CALLS: Final = 20
 _ECHO_S: Final = 1.0
@@ -88,15 +85,18 @@ class HttpTrial:
         self._loaded: dict[str, Predictor | None] = {}
         self._known: dict[tuple[str, int], Outputs] = {}
         self._door: Door | None = None
-        self._seconds_a_row = 0.0
+        self._paces: dict[str, float] = {}
+        self._asked: list[bytes] = []
 
     def holdout(self) -> Rows:
         """Return the rows the candidate was not trained on; fewer of them when it is too slow for all."""
-        return self._kept("hold-out", lambda split: split.holdout())
+        return self._kept("hold-out", ("candidate",), Split.holdout)
 
     def reference(self) -> Rows:
         """Return the training rows, at most 100,000; fewer of them when the candidate is too slow for all."""
-        return self._kept("reference", lambda split: split.reference())
+        # The export gate asks the prototype for these rows too, which may be slower than its graph.
+        asked = ("candidate", "native") if self.candidate.artifact("native") else ("candidate",)
+        return self._kept("reference", asked, Split.reference)
 
     def predict(self, columns: Columns) -> Outputs:
         """Answer with the artifact that would be served.
@@ -169,37 +169,21 @@ class HttpTrial:
         )
         return run_tests(self._folder, subject, timeout_s)
 
-    def _kept(self, name: str, choose: Callable[[Split], Rows]) -> Rows:
+    def _kept(self, name: str, asked: Sequence[str], choose: Callable[[Split, int, str], Rows]) -> Rows:
+        """Keep these rows for all gates; fewer, evenly over time, when all would take one of the asked too long."""
         if name not in self._rows:
             if self._split is None:
                 self._split = read_split(self._folder, self.system.content)
-            self._rows[name] = self._thinned(choose(self._split))
+            columns = choose(self._split, 0, "").columns
+            pace = max(self._pace_of(who, columns) for who in asked)
+            why = f"the candidate needs {pace * 1e3:.1f} ms a row"
+            self._rows[name] = choose(self._split, affordable(pace), why)
         return self._rows[name]
 
-    def _thinned(self, rows: Rows) -> Rows:
-        """Take every k-th row when all of them would keep the candidate busy for more than 20 seconds."""
-        pace = self._pace(rows)
-        most = max(_FEWEST_ROWS, int(MOST_SECONDS / pace))
-        if rows.n <= most:
-            return rows
-        index = np.linspace(0, rows.n - 1, most).astype(np.intp)
-        note = f"{most:,} of {rows.n:,} rows, evenly spaced: the candidate needs {pace * 1e3:.1f} ms a row"
-        columns, target = take(rows.columns, index), rows.target[index]
-        return Rows(columns=columns, target=target, n=most, note="; ".join(text for text in (rows.note, note) if text))
-
-    def _pace(self, rows: Rows) -> float:
-        """Measure seconds a row; when few rows make it look slow, with more, since a call has a cost of its own."""
-        if not self._seconds_a_row:
-            self._answers("candidate", take(rows.columns, slice(0, 1)))
-            for most in _PACE_ROWS:
-                n = min(most, rows.n)
-                few = take(rows.columns, slice(0, n))
-                started = time.perf_counter()
-                self._answers("candidate", few)
-                self._seconds_a_row = (time.perf_counter() - started) / n
-                if self._seconds_a_row * max(rows.n, _MANY_ROWS) < MOST_SECONDS:
-                    break
-        return self._seconds_a_row
+    def _pace_of(self, who: str, columns: Columns) -> float:
+        if who not in self._paces:
+            self._paces[who] = pace_of(lambda some: self._answers(who, some), columns)
+        return self._paces[who]
 
     def _answers(self, who: str, columns: Columns) -> Outputs:
         key = (who, id(columns))
@@ -247,12 +231,16 @@ class HttpTrial:
 
     def _bodies(self) -> list[bytes]:
         """Spell hold-out rows that the serving path answers; a refusal is fast and would flatter the candidate."""
+        if self._asked:
+            return self._asked
         rows = self.holdout()
-        index = np.linspace(0, rows.n - 1, min(rows.n, _LOADED_ROWS)).astype(np.intp)
+        n = min(rows.n, _LOADED_ROWS, affordable(self._pace_of("candidate", rows.columns), _LOADED_S))
+        index = np.linspace(0, rows.n - 1, n).astype(np.intp)
         bodies = [_body(row) for row in spread(take(rows.columns, index), self.candidate.interface.inputs)]
         answers = call_all(self._worker(), bodies)
         kept = [body for body, answer in zip(bodies, answers, strict=True) if answer["status"] == 200]  # noqa: PLR2004
-        return kept or bodies
+        self._asked = kept or bodies
+        return self._asked
 
 
 def _load(plane: Plane, candidate: Candidate) -> Predictor:

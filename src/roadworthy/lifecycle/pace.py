@@ -1,0 +1,58 @@
+"""How long a model needs for a row, and so how many rows it can be asked while people wait.
+
+A build asks the prototype for the reference and for the hold-out; gates ask again. A model that needs a tenth of a
+second a row would keep both busy for hours, only to be refused for its latency in the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from roadworthy.ports.runtime import Columns
+from roadworthy.runtimes.columns import count_rows, take
+
+PATIENCE_S: Final = 8.0
+FEWEST_ROWS: Final = 50
+_BATCHES: Final = (1, 20, 200, 2_000)
+_ENOUGH_S: Final = 0.5
+_HOPELESS_S: Final = 2.0
+_STEPS: Final = (5, 2, 1)
+
+
+def pace_of(predict: Callable[[Columns], Any], columns: Columns, patience_s: float = PATIENCE_S) -> float:
+    """Measure seconds a row on growing batches, since a call has a cost of its own that many rows share.
+
+    It ends as soon as all of the rows are seen to fit into the patience, or a batch took half a second: a slow model
+    is asked a few hundred rows at most.
+
+    Raises:
+        whatever the model raises.
+    """
+    everything = count_rows(columns)
+    started = time.perf_counter()
+    predict(take(columns, slice(0, 1)))  # the first call sets up what is set up lazily
+    pace = time.perf_counter() - started
+    if pace > _HOPELESS_S:
+        return pace
+    for size in _BATCHES:
+        n = min(size, everything)
+        started = time.perf_counter()
+        predict(take(columns, slice(0, n)))
+        took = time.perf_counter() - started
+        pace = took / max(1, n)
+        enough = took > (_ENOUGH_S if n > 1 else _HOPELESS_S)
+        if enough or pace * everything < patience_s or n == everything:
+            break
+    return pace
+
+
+def affordable(pace: float, patience_s: float = PATIENCE_S) -> int:
+    """Return how many rows fit into the patience, at least fifty, which is the fewest that tell anything.
+
+    Rounded down to 1, 2 or 5 times a power of ten, so that a machine a little faster or busier asks the same rows.
+    """
+    most = int(patience_s / pace) if pace > patience_s / 10**9 else 10**9
+    power = 10 ** (len(str(most)) - 1)
+    return max(FEWEST_ROWS, next((step * power for step in _STEPS if step * power <= most), 0))
