@@ -192,6 +192,24 @@ def note_relapse(plane: Plane, story: Incident, judged: Judged, *, fence: int | 
     )
 
 
+def begin_again(plane: Plane, system: str, environment: str, release: Digest) -> list[Decide]:
+    """Decide that what a release broke before is over, because a person puts it in front again.
+
+    Its next breach is then another episode, for which the failure plan acts once more; without this a person who is
+    quicker than the loop would leave the incident as it was, with all its actions taken already.
+    """
+    now = plane.clock.now()
+    return [
+        incident_updated(
+            rules.recover(story, now),
+            "the release is put in front again",
+            plane.ledger.seq_of(Noun.INCIDENT, story.id),
+        )
+        for story in open_ones(present.incidents(plane, system), environment)
+        if story.release == release and story.recovered_at is None
+    ]
+
+
 def changed_before(plane: Plane, system: str, moment: Micros) -> tuple[Change, ...]:
     """Return the last changes of a system (or of the home) before a moment, newest first."""
     start = max(0, plane.ledger.head().seq - _LOOK_BACK)

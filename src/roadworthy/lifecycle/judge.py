@@ -12,6 +12,7 @@ from roadworthy.domain.objective import Objective, Signal, Standing, Watch, look
 from roadworthy.domain.route import Route
 from roadworthy.domain.system import Policy
 from roadworthy.errors import Conflict
+from roadworthy.lifecycle import present
 from roadworthy.ports.observations import WatchKey
 from roadworthy.ports.plane import Plane
 
@@ -38,7 +39,7 @@ def judge(plane: Plane, policy: Policy, route: Route, now: Micros) -> tuple[Judg
     observation saved at the same instant, this look is lost and the next one, a moment later, counts.
     """
     place = (route.system, route.environment)
-    signals = _by_name(plane.observations.signals(*place))
+    signals = _by_name(_since_begun(plane, route, plane.observations.signals(*place)))
     before = plane.observations.watches(*place)
     judged: list[Judged] = []
     changed: dict[WatchKey, Watch] = {}
@@ -73,6 +74,17 @@ def _subjects(route: Route, signals: Mapping[Digest, Signal]) -> list[tuple[Dige
         whole = "" if "" in signals else front[0]
         subjects.append((whole, signals.get(whole)))
     return subjects
+
+
+def _since_begun(plane: Plane, route: Route, signals: Sequence[Signal]) -> list[Signal]:
+    """Leave out what was seen of a release before its newest rollout began.
+
+    A release that is put in front again brings its last signal along, from the time when it was taken back.
+    """
+    rollout = present.rollout(plane, route.system, route.environment)
+    if rollout is None:
+        return list(signals)
+    return [one for one in signals if one.release != rollout.release or one.at >= rollout.started_at]
 
 
 def _by_name(signals: Sequence[Signal]) -> dict[str, dict[Digest, Signal]]:

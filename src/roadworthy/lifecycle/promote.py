@@ -18,6 +18,7 @@ from roadworthy.errors import RefusedError, RoadworthyError
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.admit_by_force import find_or_admit
 from roadworthy.lifecycle.change_route import rollout_aborted, rollout_changed, route_changed
+from roadworthy.lifecycle.incidents import begin_again
 from roadworthy.lifecycle.publish import publish
 from roadworthy.ports.plane import Plane
 
@@ -109,7 +110,7 @@ def _attempt(
     bad = present.withdrawn(known) | ({before.champion} if before.degraded_by else frozenset[Digest]())
     route = exposed(before, rollout, policy, baseline, bad)
     why = reason or f"promote {release.name}"
-    decisions = [*admission]
+    decisions = [*admission, *begin_again(plane, system, environment, release.id)]
     if under_way:
         decisions.append(
             rollout_aborted(under_way, actor, f"replaced by {release.name}", now=now, expected=rollout_seq)

@@ -13,6 +13,7 @@ from roadworthy.domain.route import Route
 from roadworthy.errors import NotFoundError, RefusedError
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.change_route import rollout_aborted, route_changed
+from roadworthy.lifecycle.incidents import begin_again
 from roadworthy.lifecycle.promote import ProveLoads, forget_watches
 from roadworthy.lifecycle.publish import publish
 from roadworthy.ports.plane import Plane
@@ -82,6 +83,8 @@ def _attempt(
         target = _target(system, route, known, to, prove)
         after, left = _onto(plane, system, route, target, known), route.champion
         sentence = f"{target.name} has all traffic again; {present.name_of(known, left)} has none"
+    if after.champion != route.champion:
+        decisions += begin_again(plane, system, environment, after.champion)
     plane.ledger.commit([*decisions, route_changed(after, actor, why, expected=route_seq)])
     forget_watches(plane, system, environment, after.champion)
     publish(plane)

@@ -396,3 +396,20 @@ def test_closing_asks_for_the_new_test(world: World) -> None:
         find(world.plane, "flights-2")
     look(world)
     assert len(present.incidents(world.plane)) == 1
+
+
+def test_a_release_forced_live_again_is_not_judged_by_its_last_signal(world: World) -> None:
+    """What was seen when it was taken back is older than the person's word; only what comes now counts."""
+    two_live(world)
+    break_it(world)
+    look(world)
+    assert world.route.champion == world.release("v1").id
+    world.clock.pass_by(2 * HOUR)
+    world.live("v2")
+    look(world)
+    world.clock.pass_by(MINUTE)
+    look(world)
+    assert world.route.champion == world.release("v2").id
+    break_it(world)
+    look(world)
+    assert world.route.champion == world.release("v1").id
