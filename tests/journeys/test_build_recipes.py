@@ -232,6 +232,23 @@ def test_a_conversion_that_changes_answers_is_not_served(project: Project) -> No
     assert len(runtime.load(built.candidate, project.plane.artifacts).predict(rows.columns)["probability"]) == rows.n
 
 
+@pytest.mark.parametrize("make", ["LinearSVC()", "make_pipeline(StandardScaler(), LinearSVC())", "RidgeClassifier()"])
+def test_a_classifier_without_probabilities_is_served_as_a_graph_too(project: Project, make: str) -> None:
+    """Its graph answers labels, as it does; the scores beside them are no probabilities and are dropped."""
+    (project.folder / "train.py").write_text(
+        "from sklearn.linear_model import RidgeClassifier\nfrom sklearn.pipeline import make_pipeline\n"
+        "from sklearn.preprocessing import StandardScaler\nfrom sklearn.svm import LinearSVC\nTARGET = 'late'\n\n\n"
+        f"def train(rows):\n    return {make}.fit(rows[['a', 'b']], rows[TARGET])\n"
+    )
+    built = project.build()
+    assert built.candidate.runtime == "onnx"
+    rows = read_split(project.folder, project.system.content).holdout()
+    served = plugins.load("runtimes", "onnx").load(built.candidate, project.plane.artifacts).predict(rows.columns)
+    native = plugins.load("runtimes", "sklearn").load(built.candidate, project.plane.artifacts).predict(rows.columns)
+    assert served["label"].tolist() == native["label"].tolist()
+    assert set(served["probability"].tolist()) == {0.0, 1.0}
+
+
 def test_a_release_is_built_again_from_its_commit(project: Project) -> None:
     """In a clean clone the same bytes come out, even after the folder moved on."""
     built = project.build()

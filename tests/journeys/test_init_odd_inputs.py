@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,9 +162,57 @@ def test_nothing_is_overwritten(place: Path) -> None:
     """A second init in the same folder leaves every file as it was."""
     first = _init(place)
     before = {path: path.read_bytes() for path in first.folder.iterdir() if path.is_file()}
-    with pytest.raises(RoadworthyError, match=r"baseline\.sql, interface\.yaml, system\.yaml, .* exist"):
+    with pytest.raises(RoadworthyError, match=r"is a project already: it has a system\.yaml") as refused:
         _init(place)
+    assert "roadworthy release" in refused.value.hint
     assert {path: path.read_bytes() for path in first.folder.iterdir() if path.is_file()} == before
+
+
+def test_what_people_wrote_before_is_used(place: Path) -> None:
+    """A baseline, an interface and tests that are there already are part of the project as they are, and it says so."""
+    first = _init(place)
+    folder = place / "project"
+    interface = (first.folder / "interface.yaml").read_text().replace("a: number", "a: number?")
+    shutil.rmtree(folder)
+    (folder / "tests").mkdir(parents=True)
+    mine = {
+        "baseline.sql": "create table fitted as select avg(late) as rate from train;\n"
+        "select (select rate from fitted) as probability from input order by rw_row;\n",
+        "interface.yaml": interface,
+        "tests/test_mine.py": "def test_mine(rows):\n    assert rows\n",
+    }
+    for name, text in mine.items():
+        (folder / name).write_text(text)
+    made = _init(place)
+    assert {name: (folder / name).read_text() for name in mine} == mine
+    assert not (folder / "tests" / "test_system.py").exists()
+    kept = {note for note in made.notes if note.startswith("kept: ")}
+    assert kept == {"kept: baseline.sql was here", "kept: interface.yaml was here", "kept: tests was here"}
+    system = load(folder, BUILT_IN)
+    assert next(field for field in system.content.interface.inputs if field.name == "a").nullable
+    built = build(folder, system, _plane(folder), Actor(principal="ana"))
+    assert built.baseline is not None
+
+
+def test_an_interface_that_does_not_read_is_said_before_anything_is_written(place: Path) -> None:
+    """Init does not build on a file that the loader would refuse."""
+    folder = place / "project"
+    folder.mkdir()
+    (folder / "interface.yaml").write_text("task: binary\ninputs: {a: nummber}\n")
+    with pytest.raises(RoadworthyError, match=r"interface\.yaml"):
+        _init(place)
+    assert [path.name for path in folder.iterdir()] == ["interface.yaml"]
+
+
+def test_init_leaves_no_bytecode_behind(place: Path) -> None:
+    """A folder with training code holds afterwards what the user put there and what init says it wrote."""
+    (place / "columns.py").write_text("NAMES = ['a', 'b']\n")
+    (place / "train.py").write_text(
+        "from columns import NAMES\nfrom sklearn.linear_model import LogisticRegression\nTARGET = 'late'\n\n\n"
+        "def train(rows):\n    return LogisticRegression().fit(rows[NAMES], rows[TARGET])\n"
+    )
+    _init(place, "train.py")
+    assert not list(place.rglob("__pycache__"))
 
 
 def test_a_repository_in_use_is_left_to_its_people(place: Path) -> None:

@@ -158,7 +158,9 @@ def _convert(estimator: Any, interface: Interface, *, wide: bool) -> bytes:
 
     # A classifier without probabilities has no such option, and its converter refuses it.
     plain = interface.task is Task.REGRESSION or not hasattr(estimator, "predict_proba")
-    options: dict[int, Any] = {} if plain else {id(estimator): {"zipmap": False}}
+    options: dict[int, dict[str, Any]] = {} if plain else {id(estimator): {"zipmap": False}}
+    if plain and hasattr(estimator, "steps"):
+        options[id(estimator.steps[-1][1])] = {}  # else the converter gives the last step that option by itself
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a converter's doubts are settled by agreement
         graph: Any = cast("Any", skl2onnx).convert_sklearn(

@@ -28,7 +28,7 @@ from roadworthy.lifecycle.recipe import local_modules
 from roadworthy.lifecycle.split import Split, read_split
 from roadworthy.lifecycle.table import Table, digest_file, read_table
 from roadworthy.lifecycle.training import train
-from roadworthy.manifest import write_interface
+from roadworthy.manifest import read_interface, write_interface
 from roadworthy.ports.people import Person
 from roadworthy.ports.plane import Plane
 from roadworthy.runtimes.columns import count_rows, spread, take
@@ -81,7 +81,8 @@ def init(
         source: `model.skops`, `model.onnx` or `train.py`; copied when it lies outside the folder.
         data: `table.parquet` or `table.csv`; copied when it lies outside the folder.
         owner: where the owner is reached, such as ana@example.com.
-        folder: the project; files in it are never overwritten.
+        folder: the project; files in it are never overwritten. A `baseline.sql`, an `interface.yaml` or a `tests/`
+            that is there already is used as it is.
         open_plane: opens the home, creating it where there is none.
         target: the column to predict, if it cannot be told.
         name: the system's name; the folder's if empty.
@@ -93,11 +94,13 @@ def init(
         ArtifactError: the model is a pickle, damaged or holds untrusted types.
     """
     folder = folder.resolve()
+    _refuse_a_project(folder)
     if not _CONTACT.fullmatch(owner):
         raise InputError(f"'{owner}' is no address to reach the owner at", hint="--owner ana@example.com")
     system = _system_name(name, folder)
     sources = _sources(source, data, folder)
     inferred = _fit(sources, target, trust)
+    inferred = _reviewed(folder, inferred)
     plan = DataPlan(table=sources.table.name, target=inferred.target, time=inferred.time, entity=inferred.entity)
     split = read_split(sources.table.parent, _content(sources.use.name, plan, inferred.interface))
     in_project = replace(plan, table=_relative(folder, sources.table))
@@ -107,16 +110,19 @@ def init(
         "baseline.sql": first_baseline(split, inferred.target),
         "tests/test_system.py": first_test(system, inferred.interface),
     }
-    _refuse_overwriting(folder, texts, sources)
+    kept = _kept(folder, tuple(texts))
+    texts = {name: text for name, text in texts.items() if name not in kept}
+    _refuse_overwriting(folder, sources)
     # The home comes first: a read-only disk or a damaged home then leaves no half project that bars the next try.
     plane = open_plane()
-    written = _write(folder, texts, sources)
+    written = _write(folder, texts, sources, kept)
     commit, git_note = _commit(folder, written)
     key = _first_key(plane, owner, system)
+    said = [f"kept: {name.split('/')[0]} was here" for name in kept]
     return InitResult(
         name=system, folder=folder, files=tuple(written), key=key, commit=commit,
         call=_call(url, system, key, split, inferred.interface),
-        notes=(*inferred.notes, *([git_note] if git_note else [])),
+        notes=(*inferred.notes, *said, *([git_note] if git_note else [])),
     )  # fmt: skip
 
 
@@ -280,8 +286,32 @@ def _relative(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def _refuse_overwriting(folder: Path, texts: Mapping[str, str], sources: _Sources) -> None:
-    taken = [name for name in texts if (folder / name).exists()]
+def _refuse_a_project(folder: Path) -> None:
+    if (folder / "system.yaml").exists():
+        raise InputError(
+            f"{folder.name}/ is a project already: it has a system.yaml",
+            hint="roadworthy plan says what its manifest does; then: roadworthy release",
+        )
+
+
+def _reviewed(folder: Path, inferred: Inferred) -> Inferred:
+    """Return what was inferred with the interface that people wrote, if there is one.
+
+    Raises:
+        ManifestError: theirs does not read; every finding at once.
+    """
+    path = folder / "interface.yaml"
+    return replace(inferred, interface=read_interface(path.read_bytes())) if path.is_file() else inferred
+
+
+def _kept(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Return which of the files that init would write are there already; any test in tests/ stands for the first."""
+    tested = any((folder / "tests").rglob("*.py"))
+    return tuple(name for name in names if (folder / name).exists() or (name.startswith("tests/") and tested))
+
+
+def _refuse_overwriting(folder: Path, sources: _Sources) -> None:
+    taken: list[str] = []
     for name, path in sources.copies.items():
         there = folder / name
         if there.exists() and (not there.is_file() or digest_file(there) != digest_file(path)):
@@ -293,7 +323,7 @@ def _refuse_overwriting(folder: Path, texts: Mapping[str, str], sources: _Source
         )
 
 
-def _write(folder: Path, texts: Mapping[str, str], sources: _Sources) -> list[str]:
+def _write(folder: Path, texts: Mapping[str, str], sources: _Sources, kept: Sequence[str]) -> list[str]:
     """Write the project's files, the manifest last: a folder with a manifest is whole. Return what belongs in Git."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in sources.copies.items():
@@ -309,7 +339,8 @@ def _write(folder: Path, texts: Mapping[str, str], sources: _Sources) -> list[st
     for name in sorted(named, key=lambda name: name == "system.yaml"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / name, named[name].encode(), "home")
-    return [*named, *(name for name in own if name not in large)]
+    here = [name for name in kept if (folder / name).is_file()]
+    return [*named, *here, *(name for name in own if name not in large)]
 
 
 def _commit(folder: Path, written: list[str]) -> tuple[str, str]:

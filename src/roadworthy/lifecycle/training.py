@@ -19,6 +19,7 @@ from roadworthy.runtimes.sql import write_table
 
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_NO_LITTER: Final = {"PYTHONDONTWRITEBYTECODE": "1"}  # a user's folder holds what the user put there
 _TAIL_LINES: Final = 12
 
 
@@ -76,7 +77,7 @@ def child_environment(seed: int) -> dict[str, str]:
     """Return what a process with the project's own code sees of this one's environment: paths, language, no secrets."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     threads = dict.fromkeys(_ONE_THREAD, "1")
-    return {**kept, **threads, "PYTHONHASHSEED": str(seed % 2**32), "PYTHONUNBUFFERED": "1"}
+    return {**kept, **threads, "PYTHONHASHSEED": str(seed % 2**32), "PYTHONUNBUFFERED": "1", **_NO_LITTER}
 
 
 def _failure(code: str, said: Mapping[str, str], done: subprocess.CompletedProcess[str]) -> InputError:
