@@ -160,9 +160,9 @@ def wait_for(holds: Callable[[], bool], patience_s: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Start Debian's chromium once."""
+    """Start Debian's chromium once a file; while it runs, so does its event loop, which others must not meet."""
     if not CHROMIUM.exists():
         pytest.skip("chromium is not installed: apt-get install chromium")
     from playwright.sync_api import sync_playwright

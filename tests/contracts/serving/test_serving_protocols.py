@@ -23,7 +23,7 @@ def shared(tmp_path_factory) -> Iterator[Plane]:
     """One server with one release."""
     plane = open_plane(tmp_path_factory.mktemp("protocols"))
     candidate = sql_candidate(plane.artifacts, "case when hour > 12 then 0.9 else 0.1 end")
-    plane.publish(served(solo(candidate.id), release(candidate, "flights@v1")))
+    plane.publish(served(solo(candidate.id), release(candidate, "flights@v1"), deadline_ms=10_000))
     plane.start()
     plane.wait_applied()
     yield plane
@@ -160,7 +160,7 @@ def test_schemathesis_finds_nothing_against_the_document(shared, tmp_path, selec
 def test_the_asgi_twin_answers_the_same(plane):
     """Whoever has an ASGI server may run the worker in it."""
     candidate = sql_candidate(plane.artifacts, "0.5")
-    plane.publish(served(solo(candidate.id), release(candidate, "flights@v1")))
+    plane.publish(served(solo(candidate.id), release(candidate, "flights@v1"), deadline_ms=10_000))
     from roadworthy.serving.asgi import Asgi
     from roadworthy.serving.worker import Start
 

@@ -28,14 +28,14 @@ converting = pytest.mark.filterwarnings("ignore:Field onnx.AttributeProto:Deprec
 def flight_rows(tmp_path_factory):
     """Give the flights of January to March and those after."""
     files = write_flights(tmp_path_factory.mktemp("flights"))
-    return pd.read_parquet(files.train), pd.read_parquet(files.later)
+    return tuple(duckdb.read_parquet(str(path)).df() for path in (files.train, files.later))
 
 
 @pytest.fixture(scope="module")
 def loan_rows(tmp_path_factory):
     """Give the loans to learn from and those to judge by."""
     files = write_loans(tmp_path_factory.mktemp("loans"))
-    return pd.read_parquet(files.train), pd.read_parquet(files.later)
+    return tuple(duckdb.read_parquet(str(path)).df() for path in (files.train, files.later))
 
 
 @pytest.fixture(scope="module")
