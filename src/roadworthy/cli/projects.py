@@ -13,7 +13,6 @@ from rich.markup import escape
 
 from roadworthy.cli import context
 from roadworthy.cli.app import PROJECT, app
-from roadworthy.cli.context import MANIFEST
 from roadworthy.cli.reply import Reply, after, lines, table
 from roadworthy.cli.traffic import Reason, System
 from roadworthy.domain.digest import short
@@ -246,16 +245,20 @@ def reproduce(
     from roadworthy.wiring import catalogue
 
     plane, name = context.plane(), context.system_name(system)
-    found = find_release(releases(plane, name), release_name, name)
-    done = verb(found.id, context.folder(), plane, lambda folder: load(folder / MANIFEST, catalogue()), here=here)
-    verdict = (
-        "byte for byte the same" if done.identical else "the same within" if done.within else "not the same within"
-    )
-    said = f"{found.name}: {verdict}" + ("" if done.identical else f" {done.tolerance:g}")
-    rows = [(metric, f"{then:.6f}", f"{now:.6f}") for metric, (then, now) in sorted(done.metrics.items())]
+    wanted = find_release(releases(plane, name), release_name, name)
+    installed = catalogue()
+    done = verb(wanted.id, context.folder(), plane, lambda place: load(place, installed), here=here)
+    same = "the same artifacts, byte for byte" if done.identical else "not the same bytes"
+    claim = "agrees" if done.within else "does not agree"
     shown = after(
-        lines(said, *(f"  {difference}" for difference in done.differences)),
-        table(("metric", "then", "now"), rows, "no metrics"),
+        lines(f"{wanted.name} built again {claim} within {done.tolerance:g}: {same}"),
+        lines(*([f"predictions on the reference rows: {done.agreement}"] if done.agreement else [])),
+        lines(*(f"differs: {text}" for text in done.differences)),
+        table(
+            ("metric", "recorded", "now"),
+            [(metric, f"{then:.6g}", f"{now:.6g}") for metric, (then, now) in sorted(done.metrics.items())],
+            "no metrics to compare",
+        ),
     )
     return Reply(data=done, show=shown, exit_code=0 if done.within else REFUSED)
 

@@ -182,6 +182,7 @@ class HttpTrial:
 
     def _pace_of(self, who: str, columns: Columns) -> float:
         if who not in self._paces:
+            self._predictor(who)  # loading is no part of its pace
             self._paces[who] = pace_of(lambda some: self._answers(who, some), columns)
         return self._paces[who]
 
