@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +90,15 @@ def read_split(folder: Path, content: Content) -> Split:
     Raises:
         InputError: the table is missing or odd, lacks a feature or the target, or has nothing to learn from.
     """
-    plan, interface = content.data, content.interface
+    # One command asks several times (the build, the trial of the baseline, that of the candidate).
+    path = folder / content.data.table
+    seen = path.stat() if path.is_file() else None
+    key = (path, seen.st_mtime_ns, seen.st_size, seen.st_ino) if seen else (path,)
+    return _cut(key, folder, content.data, content.interface, content.seed)
+
+
+@lru_cache(maxsize=1)
+def _cut(_: object, folder: Path, plan: DataPlan, interface: Interface, seed: int) -> Split:
     by_entity = plan.entity if not plan.time else ""
     known = [field for field in interface.inputs if field.name != plan.target]
     table = read_table(folder / plan.table, [*known, *_typed_time(plan, interface)], key_column=by_entity)
@@ -99,7 +108,7 @@ def read_split(folder: Path, content: Content) -> Split:
     rows = np.flatnonzero(present)
     if len(rows) < _FEWEST_ROWS:
         raise InputError(f"{table.path.name} has {len(rows)} rows with a target; at least {_FEWEST_ROWS} are needed")
-    held, how = _by_time(table, plan, rows) if plan.time else _by_key(table, plan, rows, content.seed)
+    held, how = _by_time(table, plan, rows) if plan.time else _by_key(table, plan, rows, seed)
     _check_both_sides(target, rows[~held], interface)
     return Split(
         table=table, interface=interface, target=target, train_index=rows[~held], holdout_index=rows[held],

@@ -77,7 +77,7 @@ def echoing() -> Generator[Door]:
     """Run an echo beside the worker: the same server, the same machine, no work."""
     with (
         tempfile.TemporaryDirectory(prefix="roadworthy-echo-") as scratch,
-        listening(["roadworthy.wiring.echo", "{fd}"], Path(scratch) / "log") as (port, _),
+        listening(["roadworthy.serving.echo", "{fd}"], Path(scratch) / "log") as (port, _),
     ):
         yield Door(port=port, path="/")
 

@@ -1,4 +1,4 @@
-"""An empty answer through the same server, `python -m roadworthy.wiring.echo FD`: what the machine is worth now."""
+"""An empty answer through the same server, `python -m roadworthy.serving.echo FD`: what the machine is worth now."""
 
 from __future__ import annotations
 
