@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,10 @@ def test_every_block_of_the_tutorial_runs_and_prints_what_the_page_shows(tmp_pat
     except subprocess.TimeoutExpired:
         os.killpg(run.pid, signal.SIGKILL)
         printed, _ = run.communicate()
+    finally:
+        # A block that fails leaves what the blocks before it started.
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGTERM)
     assert run.returncode == 0, printed
     for number, (lines, part) in enumerate(zip(expected(found), printed.split(_MARK), strict=True), start=1):
         missing = [line for line in lines if not any(pattern(line).search(said) for said in part.splitlines())]
