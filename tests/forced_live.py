@@ -1,8 +1,9 @@
 """Force a model live under traffic and measure how soon it is gone.
 
 `python tests/forced_live.py --count 20` prints a table: 20 runs of a bad model, each measured from the N-th bad outcome
-accepted (N is the bound that `plan` states) to the last answer by that release in any of two workers, and 20 runs of
-one as good as the champion, which must stay. Exits 1 if a run misses its claim.
+accepted (N is the bound that `plan` states; the first one, where it was gone before the N-th) to the last answer by
+that release in any of two workers, and 20 runs of one as good as the champion, which must stay. Exits 1 if a run misses
+its claim.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def force_and_measure(played: Played, candidate: str, *, rate: float, outcomes: 
     # Where it was gone before the N-th, the clock runs from the first.
     nth = (bad[bound - 1] if len(bad) >= bound else bad[0]) if bad else 0.0
     return Run(
-        bound=bound, bad_outcomes=len(bad), seconds=max(0.0, max(answered) - nth), requests=len(traffic.answers),
+        bound=bound, bad_outcomes=len(bad), seconds=0.0 if outcomes else max(0.0, max(answered) - nth), requests=len(traffic.answers),
         failed=len(traffic.bad()) + len(traffic.outcome_failures),
         fallbacks=sum(1 for one in traffic.answers if one.fallback), rolled_back=_is_back(played),
     )  # fmt: skip

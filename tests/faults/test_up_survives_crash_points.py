@@ -21,17 +21,13 @@ pytestmark = pytest.mark.slow
 PUBLISHING = (
     "ledger.before_commit",
     "ledger.after_commit",
-    "snapshot.before_fsync",
     "snapshot.before_rename",
     "snapshot.after_rename",
-    "snapshot.after_folder_fsync",
     "snapshot.after_version",
 )
 ACKNOWLEDGING = (
     "acknowledgement.after_lock",
-    "acknowledgement.before_fsync",
     "acknowledgement.before_rename",
-    "acknowledgement.after_rename",
     "acknowledgement.after_folder_fsync",
 )
 RECORDING = ("records.before_segment", "records.after_segment")
