@@ -68,7 +68,8 @@ def force_and_measure(played: Played, candidate: str, *, rate: float, outcomes: 
     # Where it was gone before the N-th, the clock runs from the first.
     nth = (bad[bound - 1] if len(bad) >= bound else bad[0]) if bad else 0.0
     return Run(
-        bound=bound, bad_outcomes=len(bad), seconds=0.0 if outcomes else max(0.0, max(answered) - nth), requests=len(traffic.answers),
+        bound=bound, bad_outcomes=len(bad), seconds=0.0 if outcomes else max(0.0, max(answered) - nth),
+        requests=len(traffic.answers),
         failed=len(traffic.bad()) + len(traffic.outcome_failures),
         fallbacks=sum(1 for one in traffic.answers if one.fallback), rolled_back=_is_back(played),
     )  # fmt: skip
