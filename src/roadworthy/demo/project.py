@@ -21,7 +21,7 @@ from roadworthy.errors import RoadworthyError, UnavailableError
 
 START = "2013-04-01T04:00:00Z"
 _FILES = ("system.yaml", "interface.yaml", "train.py", "baseline.sql")
-_TEST = '''"""What must stay true of every candidate, whoever trained it."""
+TEST = '''"""What must stay true of every candidate, whoever trained it."""
 
 
 def test_missing_weather_still_gets_an_answer(predict, rows):
@@ -139,7 +139,7 @@ def lay_out(folder: Path, port: int, control_port: int) -> Project:
     made = write_flights(folder / "data")
     for name in _FILES:
         shutil.copyfile(str(files("roadworthy.demo.flights").joinpath(name)), folder / name)
-    (folder / "tests" / "test_system.py").write_text(_TEST, encoding="utf-8")
+    (folder / "tests" / "test_system.py").write_text(TEST, encoding="utf-8")
     (folder / ".gitignore").write_text(".roadworthy/\ndata/\n*.log\n*.jsonl\n__pycache__/\n", encoding="utf-8")
     _git(folder, "init", "-q")
     project = Project(folder=folder, port=free(port), control_port=free(control_port), files=made)

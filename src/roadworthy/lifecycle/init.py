@@ -290,7 +290,7 @@ def _refuse_a_project(folder: Path) -> None:
     if (folder / "system.yaml").exists():
         raise InputError(
             f"{folder.name}/ is a project already: it has a system.yaml",
-            hint="roadworthy plan says what its manifest does; then: roadworthy release",
+            hint="roadworthy plan shows what it says; then: roadworthy release",
         )
 
 
