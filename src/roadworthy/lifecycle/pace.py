@@ -15,17 +15,18 @@ from roadworthy.runtimes.columns import count_rows, take
 
 PATIENCE_S: Final = 8.0
 FEWEST_ROWS: Final = 50
-_BATCHES: Final = (1, 20, 200, 2_000)
+_BATCHES: Final = (1, 4, 20, 200, 2_000)
 _ENOUGH_S: Final = 0.5
-_HOPELESS_S: Final = 2.0
+_HOPELESS_S: Final = 4.0
+_FEW: Final = 1
 _STEPS: Final = (5, 2, 1)
 
 
 def pace_of(predict: Callable[[Columns], Any], columns: Columns, patience_s: float = PATIENCE_S) -> float:
     """Measure seconds a row on growing batches, since a call has a cost of its own that many rows share.
 
-    It ends as soon as all of the rows are seen to fit into the patience, or a batch took half a second: a slow model
-    is asked a few hundred rows at most.
+    It ends as soon as all of the rows are seen to fit into the patience, or a batch took half a second (a single
+    row: four seconds, as much of that may be the call's own cost): a slow model is asked a few hundred rows at most.
 
     Raises:
         whatever the model raises.
@@ -39,7 +40,7 @@ def pace_of(predict: Callable[[Columns], Any], columns: Columns, patience_s: flo
         predict(take(columns, slice(0, n)))
         took = time.perf_counter() - started
         pace = took / max(1, n)
-        enough = took > (_ENOUGH_S if n > 1 else _HOPELESS_S)
+        enough = took > (_ENOUGH_S if n > _FEW else _HOPELESS_S)
         if enough or pace * everything < patience_s or n == everything:
             break
     return pace
