@@ -12,8 +12,9 @@ class Settings:
     """Settings of a process; each has an environment variable `ROADWORTHY_<NAME>`.
 
     `home` is the control plane's folder. `port` serves answers, `control_port` the control API and console. `clock` is
-    used only when a home is created: `system`, or `replay:<time>` which starts there and is driven from outside. `crash_at` kills the process at a named crash point (tests).
-    `actor` is the name under which a local command line acts. `key` is the key that a client sends.
+    used only when a home is created: `system`, or `replay:<time>` which starts there and is driven from outside.
+    `crash_at` kills the process at a named crash point (tests). `actor` is the name under which a local command
+    line acts. `key` is the key that a client sends.
     """
 
     home: Path = Path(".roadworthy")

@@ -58,7 +58,8 @@ def in_force_at(plane: Plane, system: str, moment: Micros, environment: str = "l
             releases[event.subject] = from_doc(Release, event.after)
     if newest is None or newest.after is None:
         raise NotFoundError(
-            f"nothing was in force for {system} in {environment} at {iso(moment)}", hint=f"roadworthy ledger show --system {system}"
+            f"nothing was in force for {system} in {environment} at {iso(moment)}",
+            hint=f"roadworthy ledger show --system {system}",
         )
     route = from_doc(Route, newest.after)
     return InForce(

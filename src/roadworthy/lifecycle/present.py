@@ -138,7 +138,10 @@ def find_release(known: dict[Digest, Release], text: str, system: str) -> Releas
     if len(digits) >= _MIN_DIGEST and len(found) == 1:
         return found[0]
     raise NotFoundError.among(
-        f"release of {system}", text, [release.name for release in known.values()], hint="roadworthy ledger show lists what was admitted"
+        f"release of {system}",
+        text,
+        [release.name for release in known.values()],
+        hint="roadworthy ledger show lists what was admitted",
     )
 
 
