@@ -133,6 +133,8 @@ def release(story: Story) -> None:
     _await(story, lambda: _ready(project), "the workers to answer")
     story.say(f"console: http://127.0.0.1:{project.control_port}/  (sign in with {project.key})", "bold")
     story.replay = Replay(project.files.later, project.port, project.control_port, project.key, every=2)
+    if story.sabotage == "release":
+        project.run("promote", story.good, "--force", "--reason", "sabotage")
     _watch_rollout(story, story.replay)
     shares = story.replay.seen.by_release
     story.say(f"answers by release: {', '.join(f'{name} {count:,}' for name, count in shares.items())}")
@@ -199,8 +201,6 @@ def rollback(story: Story) -> None:
     story.claims["the bad release was rolled back by"] = "roadworthy"
     story.claims["and the champion became"] = "flights@v1"
     story.claims["requests that failed"] = 0
-    if story.sabotage == "rollback":
-        project.run("resume")
 
 
 def explain(story: Story) -> None:
