@@ -16,10 +16,10 @@ from roadworthy.ports.monitor import HarmState, View
 from roadworthy.stats.arrays import Floats
 from roadworthy.stats.sequential import Bets, bound
 
-TESTS = ((1_000, 0), (1_000, 500), (200, 0), (200, 100))
-"""(restarted after so many outcomes, first at): long tests for small harm, short ones for sudden harm, in pairs."""
-_STEP = 100
-_GOOD_BEFORE = 100
+TESTS = ((1_000, 0), (1_000, 500))
+"""(restarted after so many outcomes, first at). Shorter tests would call one day of storms the release's harm."""
+_STEP = 500
+_GOOD_BEFORE = 500
 _LEAST, _MOST = 0.01, 0.95
 
 
@@ -29,7 +29,7 @@ class HarmMonitor:
     The promise is the upper end of the hold-out loss, the release's or the baseline's, whichever is less, plus
     `watch.harm_margin`. The test may be looked at after each
     outcome: in 1,000 outcomes of a release that keeps its promise it is wrong with a chance below
-    12 · `watch.harm_alpha`.
+    2 · `watch.harm_alpha`.
     """
 
     name = "harm"
@@ -85,7 +85,7 @@ def fold_losses(state: HarmState, losses: Floats, m0: float, alpha: float, at: M
 def latest_at(m0: float, alpha: float, share_bad: float = 1.0, *, after_good: int = 0) -> int | None:
     """Return N: the test has rejected at the latest when N outcomes have come of which this share is bad.
 
-    `after_good` is how many good outcomes may lie before them in the same test, at most 100.
+    `after_good` is how many good outcomes may lie before them in the same test, at most 500.
     """
     return bound(m0, share_bad, alpha, good_before=after_good)
 
