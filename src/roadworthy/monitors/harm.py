@@ -66,8 +66,10 @@ def promise(reference: Reference, watch: WatchPlan) -> float:
 
 
 def fold_losses(state: HarmState, losses: Floats, m0: float, alpha: float, at: Micros) -> HarmState:
-    """Add losses, shape (n,) in arrival order, to every test."""
-    bets = [Bets.from_doc(doc) for doc in state.bets] or [Bets(m0) for _ in TESTS]
+    """Add losses, shape (n,) in arrival order, to every test; a state of other tests (an older version) starts anew."""
+    bets = [Bets.from_doc(doc) for doc in state.bets]
+    if len(bets) != len(TESTS):
+        bets = [Bets(m0) for _ in TESTS]
     outcomes, since, rest = state.outcomes, state.rejected_at, losses
     while len(rest):
         room = _STEP - outcomes % _STEP
