@@ -47,7 +47,7 @@ def block(folder):
     """Write the README's table from the figures in a folder."""
     measured = json.loads((folder / "machine.json").read_text())
     where = f"{measured['cores']} cores, Python {measured['python']}"
-    parts = [f"Measured {measured['date']} on {where}, all in one run: `make bench`."]
+    parts = [f"Measured {measured['date']} on {where}, all in one run, with the `uvloop` extra: `make bench`."]
     for name, write in (("online", online), ("record_log", record_log), ("drift", drift)):
         path = folder / f"{name}.json"
         if path.exists():

@@ -27,9 +27,8 @@ class HarmMonitor:
     """How much worse than promised the newest outcomes are, once that is certain; 0 while it is not.
 
     The promise is the upper end of the hold-out loss, the release's or the baseline's, whichever is less, plus
-    `watch.harm_margin`. The test may be looked at after each
-    outcome: in 1,000 outcomes of a release that keeps its promise it is wrong with a chance below
-    2 · `watch.harm_alpha`.
+    `watch.harm_margin`. The test may be looked at after each outcome: in 1,000 outcomes of a release that keeps its
+    promise it is wrong with a chance below 2 · `watch.harm_alpha`.
     """
 
     name = "harm"
