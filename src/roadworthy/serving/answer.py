@@ -6,8 +6,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 from zlib import crc32
 
 from roadworthy.domain.digest import Digest
@@ -17,6 +16,7 @@ from roadworthy.domain.route import bucket, choose
 from roadworthy.ports.clock import Clock
 from roadworthy.ports.records import RecordLog
 from roadworthy.runtimes.columns import gather, spread
+from roadworthy.serving.attempt import Attempt, Intake, Part, Reply, Spent
 from roadworthy.serving.batcher import DeadlineMissed
 from roadworthy.serving.compiled import Call, Row
 from roadworthy.serving.faults import MODEL_RAISES, MODEL_SLOW, Fault, InjectedFault
@@ -29,46 +29,6 @@ _as_record: Any = cast("Any", tuple).__new__
 _CRC_END: Final = 1 << 32
 MOST_SHADOWS: Final = 1024
 DEFAULT: Final = "default"
-
-
-@dataclass(slots=True)
-class Intake:
-    """What is known of a request before its rows are."""
-
-    key: str = ""
-    trace: str = ""
-    started: float = 0.0
-    now: Micros = 0
-
-
-@dataclass(slots=True)
-class Attempt:
-    """The rows of one arm and how they were answered. `mark` is empty or says which fallback answered."""
-
-    rows: list[Row]
-    intended: Digest
-    arm: str
-    answers: list[Answer] = field(default_factory=list[Answer])
-    release: Ready | None = None
-    mark: str = ""
-    steps: list[StepTaken] = field(default_factory=list[StepTaken])
-    flags: int = 0
-    error: str = ""
-
-
-@dataclass(slots=True)
-class Reply:
-    """A request answered: one id and one answer a row; `names` and `marks` one a row only where they differ."""
-
-    ids: list[str]
-    answers: list[Mapping[str, Any]]
-    names: list[str]
-    marks: list[str]
-    recorded: bool
-
-
-Part: TypeAlias = tuple[Attempt, list[str], list[int] | None]
-"""An attempt, the ids of its records, and where its rows stand in the request (None: all of them, in order)."""
 
 
 class Answerer:
@@ -409,19 +369,6 @@ class Answerer:
                 )
             )  # fmt: skip
         place.meter.count("shadows", n=len(ids))
-
-
-class Spent(Problem):
-    """Nothing was left to answer with; its records are written already."""
-
-    def __init__(self, ids: list[str], message: str) -> None:
-        super().__init__(
-            503,
-            "RW800",
-            message,
-            hint="a baseline, or serve.default in the manifest, would have answered",
-            headers=(("retry-after", "1"), ("x-roadworthy-record", ",".join(ids[:100]))),
-        )
 
 
 async def _suffer(fault: Fault, deadline_s: float) -> None:

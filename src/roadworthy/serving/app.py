@@ -21,7 +21,8 @@ from roadworthy.errors import NotFoundError
 from roadworthy.ports.records import RecordLog
 from roadworthy.serving import metrics, openapi, outcomes, v2
 from roadworthy.serving.admit import read_body
-from roadworthy.serving.answer import Answerer, Intake, Reply, Spent
+from roadworthy.serving.answer import Answerer
+from roadworthy.serving.attempt import Intake, Reply, Spent
 from roadworthy.serving.problem import Problem, not_found, unavailable
 from roadworthy.serving.responding import no_such_path, reply_headers, respond, wrong_method
 from roadworthy.serving.table import Place, Table

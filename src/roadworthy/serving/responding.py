@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from roadworthy.serving.answer import Reply
+from roadworthy.serving.attempt import Reply
 from roadworthy.serving.problem import Problem, not_found
 
 Headers: TypeAlias = list[tuple[str, str]]

@@ -18,7 +18,7 @@ from roadworthy import __version__
 from roadworthy.domain.interface import Field, FieldType, Interface, Task
 from roadworthy.domain.principal import Scope
 from roadworthy.serving.admit import read_body
-from roadworthy.serving.answer import Reply
+from roadworthy.serving.attempt import Reply
 from roadworthy.serving.explain import read_json
 from roadworthy.serving.problem import Problem, not_found
 from roadworthy.serving.responding import reply_headers, respond, wrong_method
