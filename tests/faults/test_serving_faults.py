@@ -239,6 +239,24 @@ def test_a_failing_release_opens_its_breaker(plane):
     assert steps[-1] == "open"
 
 
+def test_a_lone_release_is_asked_past_its_open_breaker(plane):
+    """Where nothing else could answer, a breaker does not turn one bad moment into minutes of 503."""
+    only = sql_candidate(plane.artifacts, "0.7")
+    plane.publish(served(solo(only.id), release(only, "flights@v1"), breaker_window=4, breaker_cool_down=3_600_000_000))
+    plane.start()
+    plane.wait_applied()
+    fault = inject(plane, "model_raises")
+    until(lambda: any(step.outcome == "open" for one in failing(plane) for step in one.steps), "the breaker is open")
+    fault.unlink()
+    until(lambda: plane.predict(ROW).status == 200, "it answers though its breaker would be open for an hour")
+
+
+def failing(plane: Plane):
+    """Ask once more; return the records of what failed so far."""
+    plane.predict(ROW)
+    return [one for one in records_of(plane) if one.flags & Flag.FAILED]
+
+
 def test_degraded_puts_the_fallback_in_front(plane):
     """The failure plan may prefer the fallback to a champion that still answers."""
     champion, baseline = sql_candidate(plane.artifacts, "0.9"), sql_candidate(plane.artifacts, "0.2", is_baseline=True)

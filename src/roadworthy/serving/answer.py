@@ -124,12 +124,24 @@ class Answerer:
                 continue
             tried.add(ready.name)
             if await self._ask(place, attempt, ready):
-                if ready.id != attempt.intended:
-                    attempt.mark = fallback_kind(ready)
-                    attempt.flags |= Flag.FALLBACK
-                    place.meter.count("fallbacks", attempt.mark, n=len(attempt.rows))
+                self._mark_fallback(place, attempt, ready)
                 return
         self._give_default(place, attempt)
+        if not attempt.answers:
+            await self._ask_the_last(place, attempt)
+
+    async def _ask_the_last(self, place: Place, attempt: Attempt) -> None:
+        """Ask the last of the chain past its open breaker: a likely failure beats the certain one of not asking."""
+        spared = {step.name for step in attempt.steps if step.outcome == "open"}
+        last = next((one for one in reversed(self._chain(place, attempt)) if one.name in spared), None)
+        if last is not None and await self._ask(place, attempt, last, past_breaker=True):
+            self._mark_fallback(place, attempt, last)
+
+    def _mark_fallback(self, place: Place, attempt: Attempt, ready: Ready) -> None:
+        if ready.id != attempt.intended:
+            attempt.mark = fallback_kind(ready)
+            attempt.flags |= Flag.FALLBACK
+            place.meter.count("fallbacks", attempt.mark, n=len(attempt.rows))
 
     def _chain(self, place: Place, attempt: Attempt) -> list[Ready]:
         """Order who may answer: the chosen release, for a challenger then the champion, then the fallbacks."""
@@ -137,9 +149,9 @@ class Answerer:
         first = [one for one in (intended, place.champion) if one is not None]
         return [*place.fallback, *first] if place.route.degraded_by else [*first, *place.fallback]
 
-    async def _ask(self, place: Place, attempt: Attempt, ready: Ready) -> bool:
+    async def _ask(self, place: Place, attempt: Attempt, ready: Ready, *, past_breaker: bool = False) -> bool:
         began = time.perf_counter()
-        if not ready.breaker.allows(began):
+        if not past_breaker and not ready.breaker.allows(began):
             attempt.steps.append(StepTaken("attempt", ready.name, "open", 0))
             return False
         ready.in_flight += 1
