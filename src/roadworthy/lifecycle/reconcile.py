@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from roadworthy.domain.failure_plan import ActionKind, Intent
-from roadworthy.domain.incident import Incident, IncidentState, Severity
+from roadworthy.domain.incident import Incident, IncidentState, Severity, severity_of
 from roadworthy.domain.ledger import Noun
+from roadworthy.domain.objective import Light
 from roadworthy.domain.principal import AUTOMATION
 from roadworthy.domain.response import EXPOSURE, actions_for, intent_key
-from roadworthy.domain.rollout import Progress, Rollout
+from roadworthy.domain.rollout import Move, Progress, Rollout, Stage, advance
 from roadworthy.domain.route import Route
 from roadworthy.domain.system import Policy
 from roadworthy.errors import Conflict, RoadworthyError
@@ -30,6 +31,8 @@ from roadworthy.ports.plane import Plane
 
 ProgressOf = Callable[[Rollout], Progress]
 """Says what observation knows of a rollout's present stage."""
+ROLLOUT = "rollout"
+"""The objective of the incident that opens when automation aborts a rollout for harm or a broken split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,11 @@ def _move(
     if rollout is None or is_paused(plane, route.system):
         return 0
     known = replace(progress(rollout), breaches=harmful(policy, rollout, judged))
+    step = advance(rollout, known, plane.clock.now())
+    # A breach that callers saw has its own incident already.
+    is_untold = not known.breaches or rollout.stage.stage is Stage.SHADOW
+    if step.move is Move.ABORT and is_untold and not _tell_of_abort(plane, policy, rollout, step.reason, command):
+        return 0
     moved = roll_out(plane, rollout, known, fence=command.fence)
     if moved.route is None:
         return 0
@@ -134,6 +142,7 @@ def mind_the_owner(plane: Plane, system: str, policy: Policy, command: Command) 
 
 
 def _page_the_backup(plane: Plane, system: str, policy: Policy, command: Command) -> None:
+    left = policy.owner.principal
     blank = Incident(
         id="",
         system=system,
@@ -141,22 +150,57 @@ def _page_the_backup(plane: Plane, system: str, policy: Policy, command: Command
         severity=Severity.SEV2,
         state=IncidentState.OPEN,
         opened_at=plane.clock.now(),
-        title=f"{system} has no owner: {policy.owner.principal} is no longer active",
+        title=f"{system} has no owner: {left} is no longer active",
         owner=policy.owner.backup or policy.owner.backup_contact,
         runbook=policy.failure.runbook,
     )
+    next_step = f"name another owner in system.yaml, then roadworthy apply; until then {blank.owner} answers for it"
+    _tell_once(plane, policy, blank, next_step, command)
+
+
+def _tell_of_abort(plane: Plane, policy: Policy, rollout: Rollout, reason: str, command: Command) -> bool:
+    """Open the incident of a rollout that is about to be aborted, and owe its page; false: try again at the next look.
+
+    Before the abort, for the same reason as pages before a rollback: a process that starts after a kill in between
+    sees no rollout to tell of.
+    """
+    name = present.name_of(present.releases(plane, rollout.system), rollout.release)
+    stage = rollout.stage.stage
+    blank = Incident(
+        id="",
+        system=rollout.system,
+        environment=rollout.environment,
+        objective=ROLLOUT,
+        release=rollout.release,
+        severity=severity_of(policy.decision, Light.DECISION, answering=stage is not Stage.SHADOW),
+        state=IncidentState.OPEN,
+        opened_at=plane.clock.now(),
+        title=f"rollout of {name} aborted in {stage}: {reason}",
+        signal=reason,
+        owner=policy.owner.principal,
+        runbook=policy.failure.runbook,
+    )
+    return _tell_once(plane, policy, blank, f"{reason}; the champion has all traffic again", command, of=rollout.id)
+
+
+def _tell_once(plane: Plane, policy: Policy, blank: Incident, reason: str, command: Command, *, of: str = "") -> bool:
+    """Open this incident unless its cause has one, and page for it once; `of` tells one occurrence from the next."""
     incident = open_story(plane, blank, fence=command.fence)
     if incident is None:
-        return
-    key = intent_key(system, incident.environment, OWNER_LEFT, "", ActionKind.PAGE, incident.handle)
+        return False
+    place = (incident.system, incident.environment, incident.objective, incident.release)
+    key = intent_key(*place, ActionKind.PAGE, f"{incident.handle}/{of}" if of else incident.handle)
     intent = Intent(
         key=key,
-        system=system,
+        system=incident.system,
+        environment=incident.environment,
+        release=incident.release,
         action=ActionKind.PAGE,
-        objective=OWNER_LEFT,
-        reason=f"name another owner in system.yaml, then roadworthy apply; until then {incident.owner} answers for it",
+        objective=incident.objective,
+        reason=reason,
         incident=incident.handle,
     )
     if plane.ledger.state(Noun.ACTION, key) is None:
         owe(plane, policy, [intent], fence=command.fence)
-    intend_owed(plane, policy, system, incident.environment, wall=command.wall, url=command.url)
+    intend_owed(plane, policy, incident.system, incident.environment, wall=command.wall, url=command.url)
+    return True

@@ -12,7 +12,7 @@ from roadworthy.domain.ledger import Decide, Noun, verify
 from roadworthy.domain.moment import HOUR, MINUTE
 from roadworthy.domain.objective import Standing
 from roadworthy.domain.principal import Actor, Principal
-from roadworthy.domain.rollout import Progress, RolloutState
+from roadworthy.domain.rollout import Harm, Progress, RolloutState
 from roadworthy.domain.snapshot import Acknowledgement
 from roadworthy.errors import Conflict, InputError, NotFoundError, RefusedError, UnavailableError
 from roadworthy.lifecycle import present
@@ -170,14 +170,48 @@ def test_drift_of_a_challenger_pages_and_aborts_nothing(world: World) -> None:
     assert "action.attempted" in world.kinds()
 
 
-def test_a_shadow_in_breach_opens_no_incident(world: World) -> None:
-    """What no caller saw is not an incident; its rollout just ends."""
+def test_a_shadow_in_breach_ends_its_rollout_and_tells_the_owner(world: World) -> None:
+    """No caller saw it, so it is sev3; but who began the rollout hears that it ended."""
     world.live("v1")
     world.promote("v2")
     break_it(world)
     look(world)
-    assert present.incidents(world.plane) == ()
     assert present.rollout(world.plane, "flights", "live").state is RolloutState.ABORTED
+    (story,) = present.incidents(world.plane)
+    assert (story.objective, story.severity) == ("rollout", "sev3")
+    assert story.title.startswith("rollout of flights@v2 aborted in shadow: in breach: ")
+
+
+HARM = Harm(metric="decision loss", low=0.05, high=0.2, margin=0.02, n=400)
+
+
+def test_a_rollout_aborted_for_harm_opens_an_incident_and_pages_once(world: World) -> None:
+    """Automation never takes a release back in silence; looking again tells nobody twice."""
+    world.live("v1")
+    world.promote("v2")
+    look(world, Progress(records=10))
+    look(world, Progress(records=500, harm=(HARM,)))
+    assert present.rollout(world.plane, "flights", "live").state is RolloutState.ABORTED
+    assert world.route.champion == world.release("v1").id
+    look(world)
+    (story,) = present.incidents(world.plane)
+    assert "decision loss is worse than the champion's" in story.title
+    pages = [kind for kind in world.kinds() if kind == "action.attempted"]
+    assert len(pages) == 1
+    addresses = addresses_of(present.policy(world.plane, "flights"), owner_is_here=True)
+    assert len(world.plane.deliveries.of("flights")) == len(addresses)
+    kinds = world.kinds()
+    assert kinds.index("action.attempted") < kinds.index("rollout.aborted"), "owed before, so that no kill loses it"
+
+
+def test_a_broken_split_is_told_as_well(world: World) -> None:
+    """A rollout whose arms do not get their shares ends, and its owner hears why."""
+    world.live("v1")
+    world.promote("v2")
+    look(world, Progress(records=10))
+    look(world, Progress(records=500, sample_ratio_ok=False))
+    (story,) = present.incidents(world.plane)
+    assert "split of traffic" in story.title
 
 
 def test_a_rollout_moves_by_itself_unless_automation_is_paused(world: World) -> None:
