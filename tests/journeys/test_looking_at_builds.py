@@ -88,6 +88,17 @@ def test_runs_are_listed_and_compared(folder: Path) -> None:
     assert all(name in shown for name in (*mine[:2], "baseline.auc"))
 
 
+def test_a_metric_is_plotted_over_the_runs(folder: Path) -> None:
+    """One bar a run that has the metric, the largest the longest."""
+    cli(folder, "build")
+    runs = {run["id"]: run["metrics"] for run in json.loads(cli(folder, "runs", "--json")) if "auc" in run["metrics"]}
+    lines = [line for line in cli(folder, "runs", "--plot", "auc").splitlines() if "█" in line]
+    drawn = {line.split()[0]: line.count("█") for line in lines}
+    assert drawn.keys() == runs.keys()
+    best = max(runs, key=lambda name: runs[name]["auc"])
+    assert drawn[best] == max(drawn.values()) == 48
+
+
 def test_check_judges_and_releases_nothing(released: Path) -> None:
     """Its verdicts are those of the release, by every gate, over every row of a model that is fast."""
     found = json.loads(cli(released, "check", "--json"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -13,11 +13,13 @@ from rich.markup import escape
 
 from roadworthy.cli import context
 from roadworthy.cli.app import PROJECT, app
-from roadworthy.cli.reply import Reply, after, lines, table
+from roadworthy.cli.reply import Reply, after, bars, lines, table
 from roadworthy.cli.traffic import Reason, System
+from roadworthy.domain.candidate import Run
 from roadworthy.domain.digest import short
 from roadworthy.domain.moment import iso
 from roadworthy.domain.principal import Scope
+from roadworthy.errors import NotFoundError
 
 REFUSED, INCONCLUSIVE = 2, 3
 _STATE_STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "waived": "magenta"}
@@ -195,11 +197,17 @@ def waive(gate: str, *, why: str, until: str, system: System = "") -> Reply:
 
 
 @app.command(group=PROJECT)
-def runs(*, system: System = "", compare: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()) -> Reply:
-    """List builds with their parameters and metrics; compare some of them.
+def runs(
+    *,
+    system: System = "",
+    compare: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    plot: str = "",
+) -> Reply:
+    """List builds with their parameters and metrics, compare some of them, or plot a metric over all.
 
     Args:
         compare: two or more run ids; prints where they differ.
+        plot: a metric to draw as one bar a run, oldest first.
     """
     from roadworthy.lifecycle.runs import compare as compare_runs
     from roadworthy.lifecycle.runs import find_run
@@ -211,6 +219,8 @@ def runs(*, system: System = "", compare: Annotated[tuple[str, ...], Parameter(c
         rows = [(key, *values) for key, values in (*beside.parameters.items(), *beside.metrics.items())]
         return Reply(data=beside, show=table(("what", *(run.id for run in beside.runs)), rows, "nothing to compare"))
     found = verb(plane, name)
+    if plot:
+        return _plotted(found, plot)
     rows = [
         (
             one.id,
@@ -309,6 +319,16 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
         else:
             found.append((f"{prefix}{key}", cast("Any", value)))
     return found
+
+
+def _plotted(runs: Sequence[Run], metric: str) -> Reply:
+    """Draw one metric over the runs that have it."""
+    measured = [run for run in runs if metric in run.metrics]
+    if not measured:
+        raise NotFoundError.among("metric", metric, {name for run in runs for name in run.metrics})
+    points = [(f"{run.id}  {iso(run.started_at)[:16]}", run.metrics[metric]) for run in measured]
+    data = [{"run": run.id, "started_at": run.started_at, metric: run.metrics[metric]} for run in measured]
+    return Reply(data=data, show=after(lines(f"{metric} on the hold-out, oldest run first"), bars(points)))
 
 
 def _figures(metrics: Any) -> str:

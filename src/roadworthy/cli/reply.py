@@ -76,3 +76,16 @@ def after(*shows: Callable[[Console], None]) -> Callable[[Console], None]:
             one(out)
 
     return show
+
+
+def bars(rows: Sequence[tuple[str, float]], width: int = 48) -> Callable[[Console], None]:
+    """Show labelled values as bars from zero, so that one sees which is longest; negative ones point left of it."""
+    longest = max((abs(value) for _, value in rows), default=0.0) or 1.0
+    label_width = max((len(label) for label, _ in rows), default=0)
+
+    def show(out: Console) -> None:
+        for label, value in rows:
+            bar = "█" * max(1, round(abs(value) / longest * width))
+            out.print(f"{escape(label):<{label_width}}  {value:>10.4f}  {'-' if value < 0 else ''}{bar}")
+
+    return show
