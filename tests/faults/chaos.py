@@ -132,6 +132,23 @@ def is_told(played: Played) -> bool:
         return all(one.state in ("done", "given up") for one in plane.deliveries.of("parcels"))
 
 
+class Quiet:
+    """Claims that every page was delivered and that no decision was added for a while."""
+
+    def __init__(self, played: Played, seconds: float = 3.0) -> None:
+        self._played = played
+        self._seconds = seconds
+        self._head = -1
+        self._since = time.monotonic()
+
+    def __call__(self) -> bool:
+        with self._played.plane() as plane:
+            head = plane.ledger.head().seq
+        if head != self._head:
+            self._head, self._since = head, time.monotonic()
+        return time.monotonic() - self._since >= self._seconds and is_told(self._played)
+
+
 def one_round(
     played: Played, pager: Pager, kills: int, chance: random.Random, told: Told
 ) -> tuple[Traffic, list[Window]]:
@@ -154,7 +171,8 @@ def one_round(
                 until(partial(is_back, played, window), "the data plane is back", played, 180)
                 window.back = time.monotonic()
         until(lambda: is_well(played), "everything runs again", played, 180)
-        until(lambda: is_told(played), "every page was delivered", played, 240)
+    # The last outcomes may still show harm: only when no decision follows any more is every page known.
+    until(Quiet(played), "every page was delivered and nothing more is decided", played, 240)
     played.stop()
     return traffic, windows
 
