@@ -142,6 +142,7 @@ class Quiet:
         self._since = time.monotonic()
 
     def __call__(self) -> bool:
+        """Look once more."""
         with self._played.plane() as plane:
             head = plane.ledger.head().seq
         if head != self._head:
