@@ -13,6 +13,7 @@ class Settings:
 
     `home` is the control plane's folder. `port` serves answers, `control_port` the control API and console. `clock` is
     used only when a home is created: `system`, or `replay:<time>` which starts there and is driven from outside.
+    `listen_fd` is a listening socket that the data plane inherits from `up`, -1 for none: it binds its own port then.
     `crash_at` kills the process at a named crash point (tests). `actor` is the name under which a local command
     line acts. `key` is the key that a client sends.
     """
@@ -24,6 +25,7 @@ class Settings:
     control_port: int = 8081
     workers: int = 1
     clock: str = "system"
+    listen_fd: int = -1
     crash_at: str = ""
     actor: str = ""
     key: str = ""
@@ -46,6 +48,7 @@ def from_environment() -> Settings:
         control_port=int(read("ROADWORTHY_CONTROL_PORT", str(default.control_port))),
         workers=int(read("ROADWORTHY_WORKERS", str(default.workers))),
         clock=read("ROADWORTHY_CLOCK", default.clock),
+        listen_fd=int(read("ROADWORTHY_LISTEN_FD", str(default.listen_fd))),
         crash_at=read("ROADWORTHY_CRASH_AT", ""),
         actor=read("ROADWORTHY_ACTOR", "") or read("USER", "") or read("LOGNAME", "") or "local",
         key=read("ROADWORTHY_KEY", ""),

@@ -75,6 +75,10 @@ def test_killed_processes_come_back_and_nothing_is_lost(template: Template, tmp_
             dead_at = kill(pid)
             until(lambda: played.acknowledged().get(worker, (pid, 0))[0] != pid, "the worker is back", played)
             until(lambda: played.applied(2), "all workers serve the route in force", played)
+            parent = played.serve_pid()
+            parent_dead_at = kill(parent)
+            until(lambda: played.serve_pid() not in (0, parent), "the data plane starts again", played)
+            until(lambda: played.applied(2), "its workers serve the route in force", played)
             # What automation and people do next works as before.
             traffic.truth = False
             played.promote("bad")
@@ -82,9 +86,10 @@ def test_killed_processes_come_back_and_nothing_is_lost(template: Template, tmp_
             until(lambda: played.champion() == f"{SYSTEM}@v1", "the bad model is rolled back", played)
             until(lambda: pager.about("harm"), "the page arrived", played)
         lost = traffic.bad()
-        late = [(round(one.due - dead_at, 3), round(one.ended - dead_at, 3), one.status, one.error) for one in lost]
-        assert all(due <= 0 for due, *_ in late), f"requests that came after the kill were lost: {late}"
-        assert len(lost) <= 60
+        # In flight at a kill is lost; what comes after it waits in the backlog, which `up` holds.
+        after = [one for one in lost if not any(at - 1.0 <= one.due <= at for at in (dead_at, parent_dead_at))]
+        assert after == [], f"requests that came after a kill were lost: {after[:5]}"
+        assert len(lost) <= 120
         pids = [pid for pid, _ in played.acknowledged().values()] + [played.control_pid(), played.serve_pid()]
         paging_holds(played, pager)
         ledger_holds(played)

@@ -31,12 +31,13 @@ _TAIL: Final = 4_096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """A program to keep running; its output goes to `log`."""
+    """A program to keep running; its output goes to `log`. `keeps` are descriptors of this process that it shares."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
     log: Path
+    keeps: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -111,6 +112,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=child.keeps,
                 preexec_fn=self._bind_to_parent,  # noqa: PLW1509 (this process has one thread)
             )
 

@@ -69,6 +69,24 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def inherit(fd: int) -> socket.socket:
+    """Take over a listening socket from `up`, which keeps it open: callers wait in its backlog while we start again.
+
+    Raises:
+        UnavailableError: the descriptor is no listening socket.
+    """
+    try:
+        listener = socket.socket(fileno=fd)
+        is_listening = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise UnavailableError(f"descriptor {fd} is no socket", hint="unset ROADWORTHY_LISTEN_FD") from error
+    if not is_listening:
+        listener.detach()
+        raise UnavailableError(f"descriptor {fd} does not listen", hint="unset ROADWORTHY_LISTEN_FD")
+    listener.setblocking(False)
+    return listener
+
+
 class Parent:
     """Starts workers and starts them again; ends when told to."""
 
@@ -161,7 +179,8 @@ def run(settings: Settings) -> None:
     """
     arm(settings.crash_at)
     home = read_home(settings.home)
-    listener = listen(settings.host, settings.port)
+    fd = settings.listen_fd
+    listener = listen(settings.host, settings.port) if fd < 0 else inherit(fd)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{port}"

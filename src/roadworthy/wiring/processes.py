@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from roadworthy.errors import RefusedError, UnavailableError
@@ -71,13 +72,25 @@ def up(settings: Settings, say: Callable[[str], None]) -> None:
         UnavailableError: a port is in use.
     """
     home = open_home(settings.home)
-    for port, name in ((settings.port, "ROADWORTHY_PORT"), (settings.control_port, "ROADWORTHY_CONTROL_PORT")):
-        bind(settings.host, port, name).close()
+    bind(settings.host, settings.control_port, "ROADWORTHY_CONTROL_PORT").close()
+    # Held here, where nothing else happens: while the data plane starts again, callers wait in the backlog.
+    with bind(settings.host, settings.port, "ROADWORTHY_PORT") as listener:
+        _supervise(settings, home, listener.fileno(), say)
+
+
+def _supervise(settings: Settings, home: Home, listener: int, say: Callable[[str], None]) -> None:
     environment = {**os.environ, **to_environment(settings)}
     prove(environment, home)
     python = [sys.executable, "-m", "roadworthy"]
+    inherits = environment | to_environment(replace(settings, listen_fd=listener))
     children = [
-        Child(name="serve", command=[*python, "serve"], environment=environment, log=home.logs / "serve.log"),
+        Child(
+            name="serve",
+            command=[*python, "serve"],
+            environment=inherits,
+            log=home.logs / "serve.log",
+            keeps=(listener,),
+        ),
         Child(name="control", command=[*python, "control"], environment=environment, log=home.logs / "control.log"),
     ]
     for file in (home.serve_file, home.control_file):
