@@ -66,6 +66,25 @@ def init(
 
 
 @app.command(group=PROJECT)
+def trust(
+    pickle: Annotated[Path, Parameter(help="a pickle or joblib file that you know the origin of")],
+    *,
+    why: Annotated[str, Parameter(help="why it may be loaded; it is kept in the ledger")],
+) -> Reply:
+    """Trust one pickle by its digest: load it once, apart, and make a skops file of it. Loading runs what is in it."""
+    from roadworthy.lifecycle.trust_pickle import trust_pickle as verb
+
+    done = verb(context.first_plane(), pickle, actor=context.actor(Scope.APPROVE), why=why)
+    data = {"pickle": done.pickle, "skops": str(done.skops), "by": done.by, "why": done.why}
+    shown = lines(
+        f"{pickle.name} ({short(done.pickle)}) is trusted by {done.by}: {done.why}",
+        f"made {done.skops}; the pickle is not needed any more",
+        f"next: roadworthy init --from {done.skops.name} --data table.parquet --owner you@example.com",
+    )
+    return Reply(data=data, show=shown)
+
+
+@app.command(group=PROJECT)
 def plan(*, everything: Annotated[bool, Parameter(name="--all", negative="")] = False) -> Reply:
     """Say what applying the manifest would do, and every default in force. Changes nothing, on any branch.
 

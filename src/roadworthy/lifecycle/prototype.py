@@ -18,11 +18,11 @@ from roadworthy.lifecycle.pace import affordable, pace_of
 from roadworthy.lifecycle.recipe import distributions_of
 from roadworthy.lifecycle.split import Split
 from roadworthy.lifecycle.training import train
+from roadworthy.lifecycle.trust_pickle import SUFFIXES
 from roadworthy.ports.artifacts import Artifacts
 from roadworthy.ports.runtime import Predictor
 from roadworthy.runtimes.environment import capture
 
-_PICKLES: Final = (".pkl", ".pickle", ".joblib", ".sav")
 _MOST_PARAMETERS: Final = 40
 
 
@@ -72,10 +72,10 @@ def prepare(folder: Path, content: Content, split: Split, artifacts: Artifacts) 
 
 def unknown_kind(path: Path) -> InputError:
     """Say why a file is no prototype, and what to do about it."""
-    if path.suffix.lower() in _PICKLES:
+    if path.suffix.lower() in SUFFIXES:
         return InputError(
             f"{path.name} is a pickle, which can run any code when it is loaded",
-            hint="load it where you trained it, then: skops.io.dump(model, 'model.skops')",
+            hint=f"if it is yours: roadworthy trust {path.name} --why '…', which makes {path.stem}.skops of it",
         )
     return InputError(f"{path.name} is no prototype", hint="use train.py, model.skops or model.onnx")
 

@@ -98,7 +98,7 @@ def _use(shape: ManifestShape, reading: Reading) -> str:
     suffix = FilePath(shape.use).suffix
     if suffix in _PICKLES:
         message = f"'{shape.use}' is a pickle: loading one runs whatever is in it"
-        reading.note(("use",), message, "save a scikit-learn model with skops.io.dump(model, 'model.skops')")
+        reading.note(("use",), message, f"make a skops file of it: roadworthy trust {shape.use[:120]}")
     elif suffix not in _PROTOTYPES:
         reading.note(("use",), f"'{shape.use[:120]}' is none of: model.skops, model.onnx, train.py")
     else:
