@@ -113,6 +113,13 @@ class Project:
                 stderr=log,
             )
 
+    def blind_to_drift(self) -> None:
+        """Set an objective for drift that nothing can break."""
+        path = self.folder / "system.yaml"
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("watch: {", "watch: {objectives: {drift: drift > 1000}, "), encoding="utf-8")
+        self.commit("Look away")
+
     def train_with(self, prototype: str, message: str) -> None:
         """Put another prototype in the place of `train.py` and commit it, as a colleague's change would be."""
         source = files("roadworthy.demo.flights").joinpath(prototype)

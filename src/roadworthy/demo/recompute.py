@@ -97,8 +97,11 @@ def recomputed(claims, rows, broken, metrics, record):
             admitted and forced and admitted[0]["seq"] < forced[0]["seq"] and not admitted[0]["after"]["forced_by"]
         ),
         "stages the good release went through": ", ".join(stages(about, good)),
-        "drift was seen by itself": any(
-            row["kind"] == "incident.opened" and row["after"]["objective"] == "drift" for row in about
+        "the season's drift was seen before anyone changed the route": any(
+            row["kind"] == "incident.opened"
+            and (row["after"]["objective"], row["after"]["release"]) == ("drift", good)
+            and not (forced and row["seq"] > forced[0]["seq"])
+            for row in about
         ),
         "the bad release was rolled back by": back["actor"] if back else "nobody",
         "and the champion became": name_of(about, champion(back)) if back else "",

@@ -93,6 +93,8 @@ def prepare(story: Story) -> None:
     )
     story.say(f"{files.later_rows:,} flights of April to December to replay, in order, outcomes when they land")
     story.say(f"the project: {project.folder}")
+    if story.sabotage == "drift":
+        project.blind_to_drift()
     project.run("apply", "--reason", "begin")
     made = project.ask("keys", "create", "replay", "--scopes", "admin")
     project.key = str(made["key"])
@@ -160,16 +162,14 @@ def drift(story: Story) -> None:
     """Spring comes: the season is seen, and named, without a line of monitoring code."""
     story.title("The season's drift is seen")
     replay = _replay(story)
-    if story.sabotage == "drift":
-        story.say("sabotage: nothing is replayed", "red")
-    else:
-        replay.pass_by(9 * DAY, 3 * HOUR)
-    _await(story, lambda: bool(_incidents(story, "drift")) or story.sabotage == "drift", "the drift to be seen")
+    replay.pass_by(9 * DAY, 3 * HOUR)
+    if story.sabotage != "drift":
+        _await(story, lambda: story.good in _incidents(story, "drift"), "the drift to be seen")
     for one in _status(story)["objectives"]:
         if one["objective"] == "drift" and one["release"] == "flights@v1":
             story.say(f"flights@v1: {one['why']}", "yellow")
     story.say("drift alone never rolls back: it opened an incident; quality decides", "dim")
-    story.claims["drift was seen by itself"] = True
+    story.claims["the season's drift was seen before anyone changed the route"] = True
 
 
 def rollback(story: Story) -> None:
@@ -293,9 +293,10 @@ def _status(story: Story) -> dict[str, Any]:
     return story.project.look("/systems/flights.json")
 
 
-def _incidents(story: Story, objective: str) -> list[Any]:
+def _incidents(story: Story, objective: str) -> list[str]:
+    """Return the releases that have an incident of an objective."""
     found = story.project.look("/incidents.json")
-    return [one for one in (*found["open"], *found["closed"]) if one["objective"] == objective]
+    return [one["release"] for one in (*found["open"], *found["closed"]) if one["objective"] == objective]
 
 
 def _champion(story: Story) -> str:

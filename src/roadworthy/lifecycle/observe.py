@@ -217,7 +217,9 @@ class Observer:
             return
         state = self._buckets.get(_trial_key(rollout), TrialState)
         if state is None or (state.rollout, state.stage) != (rollout.id, rollout.stage_index):
-            state = TrialState(rollout=rollout.id, stage=rollout.stage_index)
+            route = present.route(self._plane, here.system, here.environment)
+            version = route.version if route is not None else 0
+            state = TrialState(rollout=rollout.id, stage=rollout.stage_index, route=version)
         self._buckets.put(_trial_key(rollout), fold_trial(state, rollout, records, joined, self._loss))
 
     def _loss(self, record: Record, truth: Value) -> float | None:

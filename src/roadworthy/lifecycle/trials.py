@@ -23,11 +23,13 @@ _MOST_ENTITIES = 100_000
 class TrialState:
     """Moments since the stage began. `paired` are challenger minus champion on the same request (shadow).
 
-    `assigned` counts distinct keys by arm, for the sample-ratio check; `seen` are their places, rounded.
+    `route` is the version of the stage's route: a worker that had not taken it over yet split traffic by the last
+    stage's shares. `ratio` counts distinct keys by arm, for the sample-ratio check; `seen` are their places, rounded.
     """
 
     rollout: str = ""
     stage: int = 0
+    route: int = 0
     records: int = 0
     outcomes: int = 0
     paired: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -47,12 +49,15 @@ def fold_trial(
     loss_of: Callable[[Record, Value], float | None],
 ) -> TrialState:
     """Add the answers and outcomes that belong to the rollout's present stage."""
-    in_stage = [one for one in records if one.answered_at >= rollout.stage_started_at]
-    _fold_answers(state, rollout, in_stage)
+    _fold_answers(state, rollout, [one for one in records if _is_in_stage(state, rollout, one)])
     for one in joined:
-        if one.record.answered_at >= rollout.stage_started_at and one.replaces is None:
+        if _is_in_stage(state, rollout, one.record) and one.replaces is None:
             _fold_outcome(state, rollout, one, loss_of)
     return state
+
+
+def _is_in_stage(state: TrialState, rollout: Rollout, record: Record) -> bool:
+    return record.answered_at >= rollout.stage_started_at and record.route_version >= state.route
 
 
 def _fold_answers(state: TrialState, rollout: Rollout, records: list[Record]) -> None:

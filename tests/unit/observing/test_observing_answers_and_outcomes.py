@@ -270,3 +270,12 @@ def test_answers_before_the_stage_are_not_its_evidence(world: World) -> None:
     world.answers(50, release="v2", at=world.now - 3 * HOUR)
     world.look()
     assert world.observer.progress(rollout).records == 0
+
+
+def test_a_worker_that_still_splits_by_the_last_route_is_no_evidence(world: World) -> None:
+    """A new stage's route reaches each worker a moment later: answers by the old shares would look like a broken split."""
+    rollout = in_canary(world, route_version=2)
+    world.outcomes(world.answers(300))
+    world.look()
+    assert world.observer.progress(rollout).sample_ratio_ok
+    assert world.observer.progress(rollout).outcomes == 0

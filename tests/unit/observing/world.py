@@ -178,8 +178,8 @@ def in_shadow(world: World) -> Rollout:
     return rollout
 
 
-def in_canary(world: World, share: float = 0.5) -> Rollout:
-    """Begin a canary stage for v2."""
+def in_canary(world: World, share: float = 0.5, route_version: int = 0) -> Rollout:
+    """Begin a canary stage for v2; the records of this world name route version 1."""
     champion, challenger = world.releases["v1"], world.releases["v2"]
     rollout = Rollout(
         id="ro2", system="s", release=challenger, replaces=champion, policy="p",
@@ -191,5 +191,5 @@ def in_canary(world: World, share: float = 0.5) -> Rollout:
         Arm(role=ArmRole.CHAMPION, release=champion, share=1 - share),
         Arm(role=ArmRole.CHALLENGER, release=challenger, share=share),
     )
-    world.route(Route(system="s", arms=arms, last_good=champion))
+    world.route(Route(system="s", arms=arms, last_good=champion, version=route_version))
     return rollout
