@@ -13,6 +13,8 @@ from typing import Final, TypeAlias, cast
 
 Digest: TypeAlias = str
 PREFIX: Final = "sha256:"
+LATER: Final[Mapping[str, object]] = {"later": True}
+"""Metadata of a dataclass field that was added after its class had been digested; it needs a default value."""
 _HEX_LENGTH: Final = 64
 
 
@@ -20,7 +22,8 @@ def canonical(value: object) -> bytes:
     """Return the one spelling of a value that digests are taken over.
 
     Dataclasses become objects, tuples and lists arrays, sets sorted arrays. Numbers become decimal strings
-    tagged by a leading `#`, so that a number never equals the text that looks like it.
+    tagged by a leading `#`, so that a number never equals the text that looks like it. A field marked `LATER` is left
+    out while it has its default, so that what was named before the field existed keeps its name.
 
     Raises:
         TypeError: the value holds something without a canonical form.
@@ -66,12 +69,18 @@ def _plain(value: object) -> object:  # noqa: PLR0911 (one branch a type)
         items = {str(key): _plain(item) for key, item in mapping.items()}
         return {key: items[key] for key in sorted(items, key=lambda key: key.encode("utf-16-be"))}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+        return _plain(
+            {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if _counts(field, value)}
+        )
     if isinstance(value, tuple | list):
         return [_plain(item) for item in cast("list[object]", value)]
     if isinstance(value, set | frozenset):
         return sorted((_plain(item) for item in cast("set[object]", value)), key=repr)
     raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+def _counts(field: dataclasses.Field[object], value: object) -> bool:
+    return not field.metadata.get("later") or getattr(value, field.name) != field.default
 
 
 def _number(number: float) -> str:

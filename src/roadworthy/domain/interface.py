@@ -28,6 +28,7 @@ class Task(StrEnum):
     BINARY = "binary"
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
+    TEXT = "text"
 
 
 class FieldRole(StrEnum):
@@ -71,7 +72,7 @@ class Interface:
     """What a release takes and gives. Part of the candidate digest.
 
     Outputs by task: binary → `probability` (number, of the positive class) and `label`; multiclass → `label`
-    and `probabilities` (one a class, in the order of `labels`); regression → `value`.
+    and `probabilities` (one a class, in the order of `labels`); regression → `value`; text → `domain.llm.TEXT_OUTPUTS`.
     """
 
     inputs: tuple[Field, ...]

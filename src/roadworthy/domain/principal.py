@@ -58,7 +58,10 @@ AUTOMATION = Actor(principal="roadworthy", assurance=Assurance.AUTHENTICATED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key `rw_<id>_<secret>`; only the SHA-256 of the 256-bit secret is kept. No systems means all of them."""
+    """A key `rw_<id>_<secret>`; only the SHA-256 of the 256-bit secret is kept. No systems means all of them.
+
+    `team` is whose budget the holder spends from.
+    """
 
     id: str
     principal: str
@@ -68,6 +71,7 @@ class Key:
     created_at: Micros = 0
     expires_at: Micros | None = None
     revoked: bool = False
+    team: str = ""
 
     def admits(self, secret: str, now: Micros) -> bool:
         """Tell whether this secret opens the key at this moment, in constant time for the secret."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from roadworthy.domain.digest import Digest, digest
+from roadworthy.domain.budget import Budget
+from roadworthy.domain.digest import LATER, Digest, digest
 from roadworthy.domain.failure_plan import FailurePlan
 from roadworthy.domain.interface import Interface, Scalar
+from roadworthy.domain.llm import LlmPlan
 from roadworthy.domain.moment import DAY, Micros
 from roadworthy.domain.objective import Objective
 from roadworthy.domain.rollout import StagePlan
@@ -95,7 +97,10 @@ class DataPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a candidate is made from, as the manifest says. Paths are relative to the project's folder."""
+    """What a candidate is made from, as the manifest says. Paths are relative to the project's folder.
+
+    `use` is the prototype; for kind llm the name of the pin that answers, and `llm` says the rest.
+    """
 
     use: str
     data: DataPlan
@@ -105,6 +110,7 @@ class Content:
     seed: int = 0
     parameters: Mapping[str, Scalar] = field(default_factory=dict[str, "Scalar"])
     trusted_types: tuple[str, ...] = ()
+    llm: LlmPlan | None = field(default=None, metadata=LATER)
 
     @property
     def digest(self) -> Digest:
@@ -130,7 +136,11 @@ class OnViolation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServePlan:
-    """Limits of the serving path. `stated_default` is the last fallback answer; None means a 503 with a reason."""
+    """Limits of the serving path. `stated_default` is the last fallback answer; None means a 503 with a reason.
+
+    For kind llm `fallback` may name pins too. `cap_per_call_micros` is the most that one call may cost, 0 for no cap;
+    `tries` is how often a pin is asked, `cache_for` how long an exact answer is given again, 0 for never.
+    """
 
     deadline_ms: float = 250.0
     max_in_flight: int = 256
@@ -141,6 +151,10 @@ class ServePlan:
     breaker_window: int = 20
     breaker_cool_down: Micros = 5_000_000
     fallback: tuple[str, ...] = ("previous", "baseline", "default")
+    budgets: tuple[Budget, ...] = field(default=(), metadata=LATER)
+    cap_per_call_micros: int = field(default=0, metadata=LATER)
+    tries: int = field(default=2, metadata=LATER)
+    cache_for: Micros = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
