@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from roadworthy.domain.digest import Digest, digest
@@ -67,12 +67,30 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
-    """A model at a provider. The secret stays outside: `key` only refers to it (`env:NAME` or `file:path`).
+class PinTerms:
+    """On which terms a pin is used: policy, so that a new price or key is no new release.
 
-    `url` is the base address of the API; a `gguf` pin has a `file` and the `artifact` it became instead. `allows` are
-    the data classes that may be sent there; `masks` says whether others are masked or the call is blocked. `probes`
-    is the digest of the prompts that tell whether the model changed.
+    The secret stays outside: `key` only refers to it (`env:NAME` or `file:path`). `allows` are the data classes that
+    may be sent there; `masks` says whether others are masked, or the pin passed over. `lookup` says that the provider
+    keeps books that can be asked for the usage of one call.
+    """
+
+    name: str
+    key: str = ""
+    price: Price | None = None
+    allows: tuple[str, ...] = ()
+    masks: bool = True
+    region: str = ""
+    lookup: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A model at a provider, and the terms it is used on (see `PinTerms`; blank inside a release).
+
+    `url` is the base address of the API; a `gguf` pin has a `file` and the `artifact` it became instead. `version` is
+    the name that answers must carry, where it is fixed. `probes` is the digest of the prompts that tell whether the
+    model changed.
     """
 
     name: str
@@ -99,6 +117,15 @@ class Pin:
         return digest(
             (self.provider, self.model, self.url, self.artifact, self.version, dict(self.parameters), self.probes)
         )
+
+    def under(self, terms: PinTerms | None) -> Pin:
+        """Return the pin with its terms filled in; without any it is asked without a key and for no known price."""
+        if terms is None:
+            return self
+        return replace(
+            self, key=terms.key, price=terms.price, allows=terms.allows, masks=terms.masks, region=terms.region,
+            lookup=terms.lookup,
+        )  # fmt: skip
 
     @property
     def is_local(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.digest import Digest
 from roadworthy.domain.moment import Micros
+from roadworthy.domain.pin import PinTerms
 from roadworthy.domain.principal import Key
 from roadworthy.domain.route import Route
 from roadworthy.domain.system import NonGoal, ServePlan
@@ -33,6 +34,7 @@ class ServedSystem:
     serve: ServePlan
     non_goals: tuple[NonGoal, ...] = ()
     keep_payload: bool = True
+    pins: tuple[PinTerms, ...] = ()
 
     def release(self, release_id: Digest) -> ServedRelease:
         """Find a release of this system.

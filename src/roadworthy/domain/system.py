@@ -14,6 +14,7 @@ from roadworthy.domain.interface import Interface, Scalar
 from roadworthy.domain.llm import LlmPlan
 from roadworthy.domain.moment import DAY, Micros
 from roadworthy.domain.objective import Objective
+from roadworthy.domain.pin import PinTerms
 from roadworthy.domain.rollout import StagePlan
 
 
@@ -209,6 +210,7 @@ class Policy:
     keep: KeepPlan = KeepPlan()
     glossary: Mapping[str, str] = field(default_factory=dict[str, str])
     waivers: tuple[StatedWaiver, ...] = ()
+    pins: tuple[PinTerms, ...] = field(default=(), metadata=LATER)
 
     @property
     def for_ledger(self) -> Policy:

@@ -85,6 +85,7 @@ def _served(route: Route, policy: Policy, releases: dict[Digest, Release], kind:
         serve=policy.serve,
         non_goals=policy.non_goals,
         keep_payload=policy.keep.payload,
+        pins=policy.pins,
     )
 
 
