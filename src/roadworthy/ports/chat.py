@@ -34,7 +34,8 @@ AGAIN = frozenset((Trouble.DOWN, Trouble.SLOW, Trouble.RATE_LIMITED, Trouble.BRO
 class ProviderTrouble(Exception):
     """A provider did not answer as it should. `message` holds nothing of the prompt and no secret.
 
-    `usage` is what the provider had counted (or we had, then `is_estimate`) before it went wrong.
+    `usage` is what the provider had counted (or we had, then `is_estimate`) before it went wrong; `upstream_id` names
+    the call in its books where it got as far as that. `body` is the provider's own error document.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ProviderTrouble(Exception):
         retry_after_s: float | None = None,
         usage: Usage | None = None,
         body: Document | None = None,
+        upstream_id: str = "",
     ) -> None:
         super().__init__(message)
         self.trouble = trouble
@@ -54,6 +56,7 @@ class ProviderTrouble(Exception):
         self.retry_after_s = retry_after_s
         self.usage = usage
         self.body = body
+        self.upstream_id = upstream_id
 
 
 @dataclass(slots=True, kw_only=True)
