@@ -46,8 +46,10 @@ def settings() -> Settings:
     return replace(found, home=(given.home or found.home), actor=given.actor or found.actor)
 
 
-def actor(scope: Scope = Scope.OPERATE) -> Actor:
+def actor(scope: Scope = Scope.OPERATE, system: str = "") -> Actor:
     """Return who acts on this command line: proven by ROADWORTHY_KEY if it carries the scope, else asserted by name.
+
+    A key that is for some systems only, as an owner's first one is, proves it where `system` is one of them.
 
     Raises:
         NotPermitted: the key is for approving and does not prove who sends it.
@@ -59,7 +61,7 @@ def actor(scope: Scope = Scope.OPERATE) -> Actor:
     from roadworthy.lifecycle.keys import authenticate
 
     try:
-        return authenticate(plane(), found.key, scope)
+        return authenticate(plane(), found.key, scope, system)
     except NotPermitted:
         # A key for predictions in the environment says nothing about who operates here.
         if scope is Scope.APPROVE:

@@ -27,13 +27,13 @@ def drill(
     from roadworthy.lifecycle.drill import drill as verb
     from roadworthy.stores.fault_files import FileFaults
 
-    plane = context.plane()
+    plane, name = context.plane(), context.system_name(system)
     reports = verb(
         plane,
-        context.system_name(system),
+        name,
         FileFaults(plane.home.root),
         faults,
-        actor=context.actor(),
+        actor=context.actor(system=name),
         environment=environment,
         tell=lambda text: print(f"  {text}", file=sys.stderr),
     )

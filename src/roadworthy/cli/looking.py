@@ -109,7 +109,8 @@ def outcome(
     from roadworthy.lifecycle.outcomes import accept_file
 
     name = context.system_name(system)
-    done = accept_file(context.plane(), source, name, environment=environment, scorer=scorer, actor=context.actor())
+    actor = context.actor(system=name)
+    done = accept_file(context.plane(), source, name, environment=environment, scorer=scorer, actor=actor)
     return Reply(data=done, show=lines(f"{done.accepted} outcomes accepted for {name}"))
 
 

@@ -95,7 +95,8 @@ def withdraw(what: str, *, reason: Why, system: System = "") -> Reply:
     """
     from roadworthy.lifecycle.approve import revoke_approval, revoke_waiver, waivers
 
-    plane, name, actor = context.plane(), context.system_name(system), context.actor(Scope.APPROVE)
+    plane, name = context.plane(), context.system_name(system)
+    actor = context.actor(Scope.APPROVE, name)
     if any(one.id == what for one in waivers(plane, name)):
         revoke_waiver(plane, name, what, actor=actor, reason=reason)
         return Reply(data={"waiver": what, "ended": True}, show=lines(f"waiver {what} is ended"))

@@ -117,8 +117,8 @@ def apply(*, reason: Reason = "") -> Reply:
     """Put the manifest's policy in force. `owner` and `failure` act at once."""
     from roadworthy.lifecycle.apply import apply as verb
 
-    plane = context.first_plane()
-    done = verb(plane, context.manifest(), actor=context.actor(), reason=reason)
+    plane, system = context.first_plane(), context.manifest()
+    done = verb(plane, system, actor=context.actor(system=system.name), reason=reason)
     said = f"{done.system}: policy {short(done.policy)} is in force"
     return Reply(data=done, show=lines(said if done.changed else f"{said} already"))
 
@@ -128,7 +128,8 @@ def build() -> Reply:
     """Build the candidate and its baseline, or find those that the same recipe built before."""
     from roadworthy.lifecycle.build import build as verb
 
-    done = verb(context.folder(), context.manifest(), context.first_plane(), context.actor())
+    plane, system = context.first_plane(), context.manifest()
+    done = verb(context.folder(), system, plane, context.actor(system=system.name))
     how = "built before from the same recipe" if done.reused else f"built in {done.run.seconds:.1f} s"
     figures = [(name, f"{value:.4f}") for name, value in sorted(done.run.metrics.items())]
     data = {"candidate": done.candidate.id, "reused": done.reused, "run": done.run}
@@ -146,8 +147,9 @@ def check() -> Reply:
     from roadworthy.lifecycle.check import check as verb
     from roadworthy.wiring.trial import trial_for
 
-    plane = context.first_plane()
-    done = verb(plane, context.folder(), context.manifest(), context.actor(), trial_for=trial_for, tell=_tell)
+    plane, system = context.first_plane(), context.manifest()
+    actor = context.actor(system=system.name)
+    done = verb(plane, context.folder(), system, actor, trial_for=trial_for, tell=_tell)
     said = "every gate in force is open" if done.passed else f"in the way: {'; '.join(done.in_the_way)}"
     shown = after(_verdicts(done.verdicts), lines(said))
     data = {"candidate": done.candidate.id, "passed": done.passed, "verdicts": done.verdicts, "reused": done.reused}
@@ -161,12 +163,12 @@ def release(*, reason: Reason = "") -> Reply:
     from roadworthy.wiring import prove_loads
     from roadworthy.wiring.trial import trial_for
 
-    plane = context.first_plane()
+    plane, system = context.first_plane(), context.manifest()
     done = verb(
         plane,
         context.folder(),
-        context.manifest(),
-        context.actor(),
+        system,
+        context.actor(system=system.name),
         reason=reason,
         trial_for=trial_for,
         prove_loads=prove_loads(plane),
@@ -193,7 +195,7 @@ def approve(candidate: str = "candidate", *, system: System = "", reason: Reason
     from roadworthy.lifecycle.approve import approve as verb
 
     name = context.system_name(system)
-    done = verb(context.plane(), name, candidate, actor=context.actor(Scope.APPROVE), reason=reason)
+    done = verb(context.plane(), name, candidate, actor=context.actor(Scope.APPROVE, name), reason=reason)
     return Reply(
         data=done, show=lines(f"{short(done.candidate)} of {name} is approved by {done.by} ({done.assurance})")
     )
@@ -211,7 +213,9 @@ def waive(gate: str, *, why: str, until: str, system: System = "") -> Reply:
     from roadworthy.lifecycle.approve import waive as verb
 
     name = context.system_name(system)
-    done = verb(context.plane(), name, gate, actor=context.actor(Scope.APPROVE), why=why, until=context.moment(until))
+    done = verb(
+        context.plane(), name, gate, actor=context.actor(Scope.APPROVE, name), why=why, until=context.moment(until)
+    )
     return Reply(data=done, show=lines(f"{gate} of {name} is waived by {done.by} until {iso(done.until)}: {done.why}"))
 
 

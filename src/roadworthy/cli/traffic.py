@@ -67,12 +67,12 @@ def promote(
     from roadworthy.lifecycle.promote import promote as verb
     from roadworthy.wiring import prove_loads
 
-    plane = context.plane()
+    plane, name = context.plane(), context.system_name(system)
     done = verb(
         plane,
-        context.system_name(system),
+        name,
         release,
-        actor=context.actor(),
+        actor=context.actor(system=name),
         prove_loads=prove_loads(plane),
         reason=reason,
         environment=environment,
@@ -87,12 +87,12 @@ def rollback(*, to: str = "", system: System = "", reason: Reason = "", environm
     from roadworthy.lifecycle.roll_back import roll_back as verb
     from roadworthy.wiring import prove_loads
 
-    plane = context.plane()
+    plane, name = context.plane(), context.system_name(system)
     done = verb(
         plane,
-        context.system_name(system),
+        name,
         to,
-        actor=context.actor(),
+        actor=context.actor(system=name),
         reason=reason,
         environment=environment,
         prove_loads=prove_loads(plane),
@@ -114,9 +114,11 @@ def pause(
 
     name = context.system_name(system)
     if rollout:
-        held = pause_rollout(context.plane(), name, actor=context.actor(), reason=reason, environment=environment)
+        held = pause_rollout(
+            context.plane(), name, actor=context.actor(system=name), reason=reason, environment=environment
+        )
         return Reply(data=held, show=lines(f"{name}: the rollout is on hold; next: roadworthy resume --rollout"))
-    verb(context.plane(), name, actor=context.actor(), reason=reason)
+    verb(context.plane(), name, actor=context.actor(system=name), reason=reason)
     shown = lines(f"{name}: automation is paused; it pages, and does nothing else, until: roadworthy resume")
     return Reply(data={"system": name, "paused": True}, show=shown)
 
@@ -135,9 +137,11 @@ def resume(
 
     name = context.system_name(system)
     if rollout:
-        held = resume_rollout(context.plane(), name, actor=context.actor(), reason=reason, environment=environment)
+        held = resume_rollout(
+            context.plane(), name, actor=context.actor(system=name), reason=reason, environment=environment
+        )
         return Reply(data=held, show=lines(f"{name}: the rollout goes on"))
-    verb(context.plane(), name, actor=context.actor(), reason=reason)
+    verb(context.plane(), name, actor=context.actor(system=name), reason=reason)
     return Reply(data={"system": name, "paused": False}, show=lines(f"{name}: automation acts again"))
 
 
@@ -147,7 +151,7 @@ def stop(*, system: System = "", reason: Reason, environment: Environment = "liv
     from roadworthy.lifecycle.pause import stop as verb
 
     name = context.system_name(system)
-    route = verb(context.plane(), name, actor=context.actor(), reason=reason, environment=environment)
+    route = verb(context.plane(), name, actor=context.actor(system=name), reason=reason, environment=environment)
     return Reply(data=route, show=lines(f"{name} is stopped: {reason}", "next: roadworthy start"))
 
 
@@ -157,7 +161,7 @@ def start(*, system: System = "", reason: Reason = "", environment: Environment 
     from roadworthy.lifecycle.pause import restore as verb
 
     name = context.system_name(system)
-    route = verb(context.plane(), name, actor=context.actor(), reason=reason, environment=environment)
+    route = verb(context.plane(), name, actor=context.actor(system=name), reason=reason, environment=environment)
     return Reply(data=route, show=lines(f"{name} answers again"))
 
 

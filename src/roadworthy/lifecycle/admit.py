@@ -16,7 +16,7 @@ from roadworthy.domain.system import GatePlan, System
 from roadworthy.domain.verdict import Verdict, VerdictState
 from roadworthy.errors import Conflict, InconclusiveError, ReleaseRefused
 from roadworthy.lifecycle import present
-from roadworthy.lifecycle.approve import approvals
+from roadworthy.lifecycle.approve import counting
 from roadworthy.lifecycle.build import BuildResult
 from roadworthy.lifecycle.change_route import route_changed
 from roadworthy.lifecycle.check import Case, CheckResult, Tell, TrialFor, give
@@ -112,7 +112,7 @@ def admit(asked: ReleaseRequest, candidate: Candidate, run: Run, found: CheckRes
     known = present.releases(asked.plane, asked.system.name)
     if candidate.id in known:
         return known[candidate.id]
-    given = approvals(asked.plane, asked.system.name)
+    given = counting(asked.plane, candidate, asked.system.policy.decision.tier)
     admitted = Release(
         id=candidate.id,
         system=asked.system.name,
@@ -123,7 +123,7 @@ def admit(asked: ReleaseRequest, candidate: Candidate, run: Run, found: CheckRes
         admitted_at=asked.plane.clock.now(),
         admitted_by=asked.actor.principal,
         verdicts=tuple(f"{candidate.id}/{verdict.gate}" for verdict in found.verdicts),
-        approved_by=tuple(one.by for one in given if one.candidate == candidate.id),
+        approved_by=tuple(one.by for one in given),
     )
     if not asked.plane.ledger.commit([_admission(asked, admitted)]):
         raise Conflict(f"{admitted.name} was admitted by someone else meanwhile")

@@ -57,6 +57,20 @@ def approvals(plane: Plane, system: str) -> tuple[Approval, ...]:
     return tuple(from_doc(Approval, document) for document in plane.ledger.states(Noun.APPROVAL, system).values())
 
 
+def counting(plane: Plane, candidate: Candidate, tier: Tier) -> tuple[Approval, ...]:
+    """Return the approvals of a candidate that count at a tier, oldest first.
+
+    They are of people who are still here and, above tier low, had proven who they were.
+    """
+    return tuple(
+        one
+        for one in approvals(plane, candidate.system)
+        if one.candidate == candidate.id
+        and present.principal(plane, one.by).active
+        and (tier is Tier.LOW or one.assurance == Assurance.AUTHENTICATED)
+    )
+
+
 def revoke_approval(plane: Plane, system: str, candidate: str, *, actor: Actor, reason: str) -> None:
     """Take back one's own yes. What was released under it stays released.
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.digest import Digest, short
 from roadworthy.domain.ledger import Noun
-from roadworthy.domain.principal import Actor, Assurance
+from roadworthy.domain.principal import Actor
 from roadworthy.domain.release import Release
 from roadworthy.domain.system import Policy, System, Tier
+from roadworthy.domain.verdict import missing_approval
 from roadworthy.errors import InconclusiveError, NotPermitted, RefusedError, ReleaseRefused
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.admit import ReleaseRequest, admit, baseline_first
 from roadworthy.lifecycle.apply import apply
-from roadworthy.lifecycle.approve import approvals
+from roadworthy.lifecycle.approve import counting
 from roadworthy.lifecycle.build import build
 from roadworthy.lifecycle.check import CheckResult, Tell, TrialFor, judge, quietly
 from roadworthy.lifecycle.completeness import unknowns
@@ -162,26 +163,32 @@ def _refuse(asked: ReleaseRequest, found: CheckResult) -> None:
     name = short(found.candidate.id)
     if found.undecided and not people:
         raise InconclusiveError(message, hint="inconclusive is no pass: mend what it names and run release again")
-    hint = f"roadworthy approve {name}" if not found.in_the_way else "mend what they name, then: roadworthy release"
-    raise ReleaseRefused(message, hint=hint)
+    if found.in_the_way:
+        raise ReleaseRefused(message, hint="mend what they name, then: roadworthy release")
+    who = _sponsor(asked) if _is_first_live(asked) else ""
+    raise ReleaseRefused(
+        message,
+        hint=f"{who or 'who may say yes'} runs: ROADWORTHY_KEY=… roadworthy approve {name}  "
+        f"(a key: roadworthy keys create {who or 'NAME'} --scopes approve)",
+    )
 
 
 def _missing_approvals(asked: ReleaseRequest, candidate: Candidate) -> tuple[str, ...]:
     """Say whose yes is missing: at tier standard and high an authenticated one, and first of all the sponsor's."""
-    decision = asked.system.policy.decision
-    if decision.tier is Tier.LOW:
+    tier = asked.system.policy.decision.tier
+    if tier is Tier.LOW:
         return ()
-    given = [one for one in approvals(asked.plane, asked.system.name) if one.candidate == candidate.id]
-    proven = {one.by for one in given if one.assurance == Assurance.AUTHENTICATED and _is_active(asked, one.by)}
-    missing = [] if proven else [f"approval: tier {decision.tier} needs that of a person who proved who they are"]
-    sponsor = decision.sponsor.split("@", 1)[0]
+    lacking = missing_approval(counting(asked.plane, candidate, Tier.LOW), candidate.id)
+    proven = {one.by for one in counting(asked.plane, candidate, tier)}
+    missing = [f"{lacking}; tier {tier} needs the yes of a person who proved who they are"] if lacking else []
+    sponsor = _sponsor(asked)
     if _is_first_live(asked) and sponsor not in proven:
         missing.append(f"approval: the first live release needs that of the sponsor, {sponsor or 'who is not named'}")
     return tuple(missing)
 
 
-def _is_active(asked: ReleaseRequest, name: str) -> bool:
-    return present.principal(asked.plane, name).active
+def _sponsor(asked: ReleaseRequest) -> str:
+    return asked.system.policy.decision.sponsor.split("@", 1)[0]
 
 
 def _is_first_live(asked: ReleaseRequest) -> bool:

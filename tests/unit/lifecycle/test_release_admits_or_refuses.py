@@ -44,6 +44,7 @@ from roadworthy.errors import (
     ReleaseRefused,
 )
 from roadworthy.lifecycle import present
+from roadworthy.lifecycle.apply import apply
 from roadworthy.lifecycle.approve import approve
 from roadworthy.lifecycle.check import VERDICT_LASTS, check
 from roadworthy.lifecycle.completeness import unknowns
@@ -327,8 +328,6 @@ def test_a_careful_tier_refuses_to_release_under_another_policy_than_the_one_in_
     desk: Desk, before: Tier, after: Tier
 ) -> None:
     """Lowering the tier in a branch is no way around it."""
-    from roadworthy.lifecycle.apply import apply
-
     desk.policy(decision=Decision(what="x", tier=before))
     apply(desk.plane, desk.system, actor=ANA)
     desk.policy(decision=Decision(what="y", tier=after))
@@ -362,6 +361,23 @@ def test_a_careful_tier_needs_a_proven_approval_and_first_of_all_the_sponsors(co
     approve(committed.plane, "flights", "candidate", actor=EVA, reason="worth it")
     done = committed.release()
     assert set(done.release.approved_by) == {"bob", "eva"}
+
+
+def test_a_yes_given_without_proof_at_a_lower_tier_is_named_and_does_not_count(committed: Desk) -> None:
+    """Raising the tier raises what a yes must be: the refusal names who gave one unproven, the release does not."""
+    careful = committed.system.policy.decision
+    committed.policy(decision=Decision(what="x", sponsor="eva@example.org"))
+    committed.spoiled = {"report": TestReport(passed=1, failed=1, seconds=1, failures=("t::x",))}
+    with pytest.raises(ReleaseRefused):
+        committed.release()
+    approve(committed.plane, "flights", "candidate", actor=Actor(principal="bob"))
+    committed.policy(decision=careful)
+    apply(committed.plane, committed.system, actor=ANA)
+    committed.spoiled = {}
+    with pytest.raises(ReleaseRefused, match="bob approved without proving who they are"):
+        committed.release()
+    approve(committed.plane, "flights", "candidate", actor=EVA)
+    assert committed.release().release.approved_by == ("eva",)
 
 
 def test_who_left_releases_nothing_and_their_approval_counts_no_more(committed: Desk) -> None:
