@@ -35,6 +35,7 @@ class ServedSystem:
     non_goals: tuple[NonGoal, ...] = ()
     keep_payload: bool = True
     pins: tuple[PinTerms, ...] = ()
+    mask: tuple[str, ...] = ()
 
     def release(self, release_id: Digest) -> ServedRelease:
         """Find a release of this system.

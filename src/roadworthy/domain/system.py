@@ -177,10 +177,14 @@ class WatchPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepPlan:
-    """How long records, outcomes and unrouted releases are kept; None is forever."""
+    """How long records, outcomes and unrouted releases are kept; None is forever.
+
+    `mask` names the classes of text (`secrets`, `pii`) that are masked before anything is kept, logged or cached.
+    """
 
     records: Micros | None = 365 * DAY
     payload: bool = True
+    mask: tuple[str, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,7 @@ def _served(route: Route, policy: Policy, releases: dict[Digest, Release], kind:
         non_goals=policy.non_goals,
         keep_payload=policy.keep.payload,
         pins=policy.pins,
+        mask=policy.keep.mask,
     )
 
 

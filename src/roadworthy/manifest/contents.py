@@ -17,7 +17,7 @@ _PROTOTYPES: Final = {".skops": "sklearn", ".onnx": "onnx", ".py": ""}
 _PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth"})
 
 
-def _inside(text: str, path: Path, reading: Reading, *, must_exist: bool = True) -> FilePath | None:
+def inside(text: str, path: Path, reading: Reading, *, must_exist: bool = True) -> FilePath | None:
     """Return the file a path names inside the project's folder, or note why it may not be used."""
     problem = ""
     target: FilePath | None = None
@@ -50,7 +50,7 @@ def interface_in(shape: ManifestShape, reading: Reading) -> Interface | None:
     if shape.interface is None and reading.says("interface") and reading.document.value.get("interface") is not None:
         return None
     name = shape.interface or defaults_v1.INTERFACE
-    target = _inside(name, ("interface",), reading)
+    target = inside(name, ("interface",), reading)
     if target is None:
         return None
     try:
@@ -68,14 +68,19 @@ def interface_in(shape: ManifestShape, reading: Reading) -> Interface | None:
     return interface
 
 
-def content_of(shape: ManifestShape, interface: Interface | None, waived: set[str], reading: Reading) -> Content | None:
+def model_content(
+    shape: ManifestShape, interface: Interface | None, waived: set[str], reading: Reading
+) -> Content | None:
     """Return the content sections, or None when interface or data are missing."""
     use = _use(shape, reading)
     baseline = _baseline(shape, waived, reading)
     data = _data(shape.data, reading) if shape.data else None
+    for key in ("prompt", "pins", "index", "guards", "tools", "output_schema"):
+        if getattr(shape, key):
+            reading.note((key,), f"'{key}' belongs to kind llm", key=True)
     code = tuple(sorted(set(shape.code or ())))
     for place, text in enumerate(shape.code or ()):
-        _inside(text, ("code", place), reading, must_exist=False)
+        inside(text, ("code", place), reading, must_exist=False)
     if shape.code is None and use.endswith(".py"):
         code = (use,)
     if interface is None or data is None:
@@ -105,7 +110,7 @@ def _use(shape: ManifestShape, reading: Reading) -> str:
         runtime = _PROTOTYPES[suffix]
         if runtime and runtime not in reading.catalogue.runtimes:
             reading.unknown("runtime", runtime, reading.catalogue.runtimes, ("use",))
-        _inside(shape.use, ("use",), reading)
+        inside(shape.use, ("use",), reading)
     return shape.use
 
 
@@ -119,7 +124,7 @@ def _baseline(shape: ManifestShape, waived: set[str], reading: Reading) -> str:
         reading.note(("baseline",), f"'{shape.baseline[:120]}' is not a SQL file", "such as baseline: baseline.sql")
     elif "sql" not in reading.catalogue.runtimes:
         reading.unknown("runtime", "sql", reading.catalogue.runtimes, ("baseline",))
-    _inside(shape.baseline, ("baseline",), reading)
+    inside(shape.baseline, ("baseline",), reading)
     return shape.baseline
 
 
@@ -134,7 +139,7 @@ def _data(shape: DataShape, reading: Reading) -> DataPlan:
         )
     else:
         path: Path = ("data", "table") if reading.says("data", "table") else ("data",)
-        _inside(table, path, reading, must_exist=False)
+        inside(table, path, reading, must_exist=False)
     if not 0 < shape.holdout < 1:
         reading.note(("data", "holdout"), "the hold-out must be more than 0% and less than 100%")
     return DataPlan(

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from roadworthy.domain.moment import MILLISECOND, SECOND
 from roadworthy.domain.system import GatePlan, StatedWaiver
-from roadworthy.manifest import defaults_v1
 from roadworthy.manifest.reading import Reading, nearest
 from roadworthy.manifest.units import UnitError, duration, share
 
@@ -21,29 +20,32 @@ def gate_plans(
     for name in stated:
         if name not in installed:
             reading.unknown("gate", name, installed, ("gates", name), key=True)
-    names = sorted(({*defaults_v1.TIERS[reading.tier].gates, *stated}) & set(installed))
+    names = sorted(({*reading.defaults.gates, *stated}) & set(installed))
+    for name, given in stated.items():
+        if isinstance(given, str) and name in installed and name not in waived:
+            hint = f"waivers: [{{gate: {name}, by: …, why: …, until: 2026-12-31}}]"
+            reading.note(("gates", name), f"the gate '{name}' is not switched off without a waiver", hint)
     return tuple(
-        GatePlan(name=name, parameters=_parameters(name, stated.get(name, {}), waived, reading)) for name in names
+        GatePlan(name=name, parameters=parameters_of("gates", name, installed[name], stated.get(name, {}), reading))
+        for name in names
     )
 
 
-def _parameters(name: str, stated: Mapping[str, Any] | str, waived: set[str], reading: Reading) -> dict[str, Any]:
-    defaults = reading.catalogue.gates[name]
-    if isinstance(stated, str):
-        if name not in waived:
-            hint = f"waivers: [{{gate: {name}, by: …, why: …, until: 2026-12-31}}]"
-            reading.note(("gates", name), f"the gate '{name}' is not switched off without a waiver", hint)
-        stated = {}
-    found = dict(defaults)
-    for key, value in stated.items():
+def parameters_of(
+    section: str, name: str, defaults: Mapping[str, Any], stated: Mapping[str, Any] | str, reading: Reading
+) -> dict[str, Any]:
+    """Return the parameters of a plug-in: its defaults under what the manifest states, each as its default's type."""
+    found, given = dict(defaults), cast("Mapping[str, Any]", {} if isinstance(stated, str) else stated)
+    for key, value in given.items():
         if key not in defaults:
             hint = nearest(key, defaults) or f"known: {', '.join(sorted(defaults)) or 'none'}"
-            reading.note(("gates", name, key), f"the gate '{name}' has no parameter '{key[:60]}'", hint, key=True)
+            message = f"the {section.removesuffix('s')} '{name}' has no parameter '{key[:60]}'"
+            reading.note((section, name, key), message, hint, key=True)
             continue
         try:
             found[key] = _value(key, value, defaults[key])
         except ValueError as error:
-            reading.note(("gates", name, key), f"{name}.{key}: {error}")
+            reading.note((section, name, key), f"{name}.{key}: {error}")
     return dict(sorted(found.items()))
 
 

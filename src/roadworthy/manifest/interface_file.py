@@ -62,7 +62,7 @@ class InterfaceShape(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    task: Literal["binary", "multiclass", "regression"]
+    task: Literal["binary", "multiclass", "regression", "text"]
     labels: list[str] = Key(default_factory=list)
     positive: str | None = None
     threshold: float = 0.5
@@ -209,8 +209,8 @@ def _check_labels(interface: Interface, document: Document) -> None:
         document.note(mark, "a binary task has two labels", 'such as labels: ["no", "yes"]')
     if interface.task is Task.MULTICLASS and len(interface.labels) < 2:  # noqa: PLR2004 (at least two)
         document.note(mark, "a multiclass task has at least two labels")
-    if interface.task is Task.REGRESSION and interface.labels:
-        document.note(mark, "a regression has no labels")
+    if interface.task in (Task.REGRESSION, Task.TEXT) and interface.labels:
+        document.note(mark, f"a {interface.task} has no labels")
     if interface.positive and (interface.task is not Task.BINARY or interface.positive not in interface.labels):
         document.note(
             document.mark_of(("positive",)), f"positive '{interface.positive[:60]}' is none of a binary task's labels"

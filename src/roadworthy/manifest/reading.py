@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path as FilePath
 
-from roadworthy.domain.system import Tier
+from roadworthy.domain.system import Kind, Tier
+from roadworthy.manifest import defaults_llm_v1, defaults_v1
 from roadworthy.manifest.catalogue import Catalogue
+from roadworthy.manifest.defaults_v1 import TierDefaults
 from roadworthy.manifest.marked_yaml import Document, Path
 
 
@@ -20,7 +22,13 @@ class Reading:
     folder: FilePath
     catalogue: Catalogue
     tier: Tier = Tier.LOW
+    kind: Kind = Kind.MODEL
     others: list[Document] = field(default_factory=list[Document])
+
+    @property
+    def defaults(self) -> TierDefaults:
+        """Return what kind and tier put in force."""
+        return (defaults_llm_v1 if self.kind is Kind.LLM else defaults_v1).TIERS[self.tier]
 
     def note(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         """Keep a finding at a path of the manifest, at its value or at its key."""

@@ -21,9 +21,10 @@ from roadworthy.domain.system import (
     System,
     Tier,
 )
-from roadworthy.manifest import defaults_v1
-from roadworthy.manifest.contents import content_of, interface_in
+from roadworthy.manifest import defaults_llm_v1
+from roadworthy.manifest.contents import interface_in, model_content
 from roadworthy.manifest.gate_plans import gate_plans
+from roadworthy.manifest.llm import llm_content, llm_interface, pin_terms
 from roadworthy.manifest.reading import Reading
 from roadworthy.manifest.shape import DecisionShape, ManifestShape, OwnerShape
 from roadworthy.manifest.stages import order_problem
@@ -39,15 +40,18 @@ def resolve(shape: ManifestShape, reading: Reading) -> System | None:
     """Build the system, noting in the reading whatever stands in the way; None when it cannot be built."""
     _check_head(shape, reading)
     reading.tier = Tier(shape.decision.tier) if shape.decision else Tier.LOW
+    reading.kind = Kind.LLM if shape.kind == Kind.LLM else Kind.MODEL
     waivers = _waivers(shape, reading)
     owner = _owner(shape.owner, reading)
     decision = _decision(shape.decision, reading)
-    interface = interface_in(shape, reading)
-    content = content_of(shape, interface, {waiver.gate for waiver in waivers}, reading)
+    is_llm = reading.kind is Kind.LLM
+    interface = llm_interface(shape, reading) if is_llm else interface_in(shape, reading)
+    waived = {waiver.gate for waiver in waivers}
+    content = (llm_content if is_llm else model_content)(shape, interface, waived, reading)
     policy = _policy(shape, owner, decision, waivers, interface, reading)
     if content is None or shape.system is None:
         return None
-    return System(name=shape.system, kind=Kind.MODEL, content=content, policy=policy, schema_version=SCHEMA_VERSION)
+    return System(name=shape.system, kind=reading.kind, content=content, policy=policy, schema_version=SCHEMA_VERSION)
 
 
 def _check_head(shape: ManifestShape, reading: Reading) -> None:
@@ -60,24 +64,27 @@ def _check_head(shape: ManifestShape, reading: Reading) -> None:
         reading.note(("roadworthy",), message, "install a newer roadworthy")
     elif shape.roadworthy is not None and shape.roadworthy < SCHEMA_VERSION:
         reading.note(("roadworthy",), f"there is no schema version {shape.roadworthy}", "write: roadworthy: 1")
-    for key in ("system", "kind", "owner", "decision", "use", "data"):
-        if getattr(shape, key) is None and not reading.says(key):
+    of_kind = ("pins", "prompt") if shape.kind == Kind.LLM else ("data",)
+    for key in ("system", "kind", "owner", "decision", "use", *of_kind):
+        if not getattr(shape, key) and not reading.says(key):
             reading.note((), f"'{key}' is missing", _HINTS[key])
         elif getattr(shape, key) is None and reading.document.value.get(key) is None:
             reading.note((key,), f"'{key}' is empty", _HINTS[key])
     if shape.system is not None and not _NAME.fullmatch(shape.system):
         hint = "a name has small letters, digits and hyphens, begins with a letter and has at most 63 characters"
         reading.note(("system",), f"'{shape.system[:80]}' is not a name for a system", hint)
-    if shape.kind is not None and shape.kind != Kind.MODEL:
-        reading.note(("kind",), f"kind '{shape.kind[:40]}' is not served by this version; kinds: model")
+    if shape.kind is not None and shape.kind not in (Kind.MODEL, Kind.LLM):
+        reading.note(("kind",), f"kind '{shape.kind[:40]}' is not served by this version; kinds: model, llm")
 
 
 _HINTS: Final = {
     "system": "such as system: flights",
-    "kind": "write: kind: model",
+    "kind": "write: kind: model, or kind: llm",
     "owner": "such as owner: ana@example.com",
     "decision": "such as decision: whom to call before the flight",
     "use": "such as use: model.skops",
+    "pins": "such as pins: {main: {provider: openai, url: https://api.openai.com/v1, model: gpt-4o-mini}}",
+    "prompt": "such as prompt: prompt.md",
     "data": "such as data: {table: flights.parquet, target: late}",
 }
 
@@ -153,9 +160,11 @@ def _policy(
     interface: Interface | None,
     reading: Reading,
 ) -> Policy:
-    tier = defaults_v1.TIERS[reading.tier]
+    tier = reading.defaults
     gates = gate_plans(shape.gates, waivers, reading)
-    serve = serve_plan(shape.serve, reading)
+    serve = serve_plan(shape.serve, tuple(shape.pins), shape.use or "", reading)
+    pins = pin_terms(shape, serve, reading)
+    mask = defaults_llm_v1.MASKED if shape.keep.mask is None and reading.kind is Kind.LLM else shape.keep.mask or ()
     if interface is not None and serve.stated_default is not None:
         _check_default(serve.stated_default, interface, reading)
     watch = watch_plan(shape, serve, interface, reading)
@@ -175,9 +184,10 @@ def _policy(
         rollout=stages,
         watch=watch,
         failure=failure,
-        keep=KeepPlan(payload=shape.keep.payload),
+        keep=KeepPlan(payload=shape.keep.payload, mask=tuple(sorted(mask))),
         glossary=dict(sorted(shape.glossary.items())),
         waivers=waivers,
+        pins=pins,
     )
 
 
@@ -223,6 +233,7 @@ _OUTPUTS: Final[Mapping[Task, Mapping[str, tuple[FieldType, ...]]]] = {
     Task.BINARY: {"probability": (FieldType.NUMBER,), "label": (FieldType.STRING,)},
     Task.MULTICLASS: {"label": (FieldType.STRING,)},
     Task.REGRESSION: {"value": (FieldType.NUMBER,)},
+    Task.TEXT: {"text": (FieldType.STRING,)},
 }
 
 
@@ -236,9 +247,11 @@ def _check_default(stated: Mapping[str, Any], interface: Interface, reading: Rea
             reading.note(path, f"'{name[:60]}' is no output of a {interface.task} task; outputs: {known}", key=True)
         elif wanted[name] == (FieldType.NUMBER,) and (isinstance(value, bool) or not isinstance(value, int | float)):
             reading.note(path, f"{name} must be a number")
+        elif name == "text" and not isinstance(value, str):
+            reading.note(path, "text must be text")
         elif name == "label" and value not in interface.labels:
             reading.note(path, f"label must be one of: {', '.join(interface.labels[:12])}")
-        elif name == "probability" and not 0 <= value <= 1:
+        elif name == "probability" and not (isinstance(value, int | float) and 0 <= value <= 1):
             reading.note(path, "probability must lie in [0, 1]")
     for name in wanted:
         if name not in stated:

@@ -8,21 +8,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from roadworthy.domain.llm import IndexPlan, LlmPlan, chat_interface
 from roadworthy.domain.moment import MILLISECOND, iso, spell_duration
+from roadworthy.domain.pin import PICO, Pin, PinTerms, Price
 from roadworthy.domain.system import Content, DataPlan, Decision, Owner, Policy, ServePlan, System, WatchPlan
 from roadworthy.manifest.stages import spell_stage
-from roadworthy.manifest.units import spell_money, spell_share, spell_size
+from roadworthy.manifest.units import spell_budget, spell_money, spell_share, spell_size
 
 
 def resolved(system: System, *, interface: str = "interface.yaml") -> dict[str, Any]:
     """Return the whole manifest with every default in force. `interface` is where the typed inputs are written."""
     head = {"roadworthy": system.schema_version, "system": system.name, "kind": str(system.kind)}
-    content = resolved_content(system.content) | {"interface": interface}
+    content = resolved_content(system.content)
+    if system.content.llm is None or system.content.interface != chat_interface():
+        content["interface"] = interface
+    for terms in system.policy.pins:
+        content["pins"][terms.name] |= _terms(terms)
     return head | content | resolved_policy(system.policy)
 
 
 def resolved_content(content: Content) -> dict[str, Any]:
     """Return the content sections, without the typed inputs, which have a file of their own."""
+    if content.llm is not None:
+        return _resolved_llm(content, content.llm)
     document: dict[str, Any] = {
         "use": content.use,
         "data": _data(content.data),
@@ -33,6 +41,58 @@ def resolved_content(content: Content) -> dict[str, Any]:
         "trust": list(content.trusted_types),
     }
     return _without_nothing(document, ("baseline",))
+
+
+def _resolved_llm(content: Content, plan: LlmPlan) -> dict[str, Any]:
+    """Return the content of kind llm; the terms of its pins are added by `resolved`."""
+    document: dict[str, Any] = {
+        "use": content.use,
+        "pins": {pin.name: _pin(pin) for pin in plan.pins},
+        "prompt": plan.prompt,
+        "baseline": content.baseline,
+        "tools": plan.tools,
+        "output_schema": plan.schema,
+        "seed": content.seed,
+        "parameters": dict(plan.parameters),
+        "guards": {guard.name: dict(guard.parameters) for guard in plan.guards},
+    }
+    return _without_nothing(document) | ({} if plan.index is None else {"index": _index(plan.index)})
+
+
+def _pin(pin: Pin) -> dict[str, Any]:
+    texts = _without_nothing({"model": pin.model, "url": pin.url, "file": pin.file, "version": pin.version})
+    numbers = {"context": pin.context, "max_output": pin.max_output, "parameters": dict(pin.parameters)}
+    return {"provider": str(pin.provider), **texts, **numbers}
+
+
+def _index(plan: IndexPlan) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "files": list(plan.files),
+        "words": plan.words,
+        "overlap": plan.overlap,
+        "top": plan.top,
+        "embed": plan.embed,
+        "abstain": "never" if plan.abstain is None else spell_share(plan.abstain),
+    }
+    return _without_nothing(document)
+
+
+def _terms(terms: PinTerms) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "key": terms.key,
+        "region": terms.region,
+        "allows": list(terms.allows),
+        "otherwise": "mask" if terms.masks else "pass",
+        "lookup": terms.lookup,
+    }
+    return _without_nothing(document) | ({} if terms.price is None else {"price": _price(terms.price)})
+
+
+def _price(price: Price) -> dict[str, Any]:
+    parts = {"input": price.input, "output": price.output, "cached_input": price.cached_input}
+    found = {name: spell_money(micros, price.currency) for name, micros in parts.items() if micros is not None}
+    per_call = spell_money(price.per_call // PICO, price.currency)
+    return found | ({"per_call": per_call} if price.per_call else {})
 
 
 def resolved_policy(policy: Policy) -> dict[str, Any]:
@@ -62,7 +122,7 @@ def resolved_policy(policy: Policy) -> dict[str, Any]:
             "pager": list(policy.failure.pager),
             **({"runbook": policy.failure.runbook} if policy.failure.runbook else {}),
         },
-        "keep": {"payload": policy.keep.payload},
+        "keep": {"payload": policy.keep.payload} | ({"mask": list(policy.keep.mask)} if policy.pins else {}),
         "waivers": [
             {"gate": waiver.gate, "by": waiver.by, "why": waiver.why, "until": iso(waiver.until)}
             for waiver in policy.waivers
@@ -119,6 +179,13 @@ def _serve(serve: ServePlan) -> dict[str, Any]:
         },
         "fallback": list(serve.fallback),
     }
+    if serve.budgets:
+        document["budgets"] = [spell_budget(cap) for cap in serve.budgets]
+    if serve.cap_per_call_micros:
+        currency = serve.budgets[0].currency if serve.budgets else "USD"
+        document["cap_per_call"] = spell_money(serve.cap_per_call_micros, currency)
+    if (serve.tries, serve.cache_for) != (2, 0):
+        document |= {"tries": serve.tries, "cache": spell_duration(serve.cache_for)}
     return document if serve.stated_default is None else document | {"default": dict(serve.stated_default)}
 
 

@@ -8,7 +8,7 @@ from roadworthy.domain.moment import spell_duration
 from roadworthy.manifest.shape import ManifestShape
 
 SCHEMA_ID: Final = "https://json-schema.org/draft/2020-12/schema"
-_REQUIRED: Final = ("roadworthy", "system", "kind", "owner", "decision", "use", "data")
+_REQUIRED: Final = ("roadworthy", "system", "kind", "owner", "decision", "use")
 
 
 def json_schema() -> dict[str, Any]:
@@ -22,7 +22,10 @@ def json_schema() -> dict[str, Any]:
         "const": 1,
         "description": schema["properties"]["roadworthy"]["description"],
     }
-    schema["properties"]["kind"] = {"const": "model", "description": schema["properties"]["kind"]["description"]}
+    schema["properties"]["kind"] = {
+        "enum": ["model", "llm"],
+        "description": schema["properties"]["kind"]["description"],
+    }
     return {"$schema": SCHEMA_ID, "title": "system.yaml", **{k: v for k, v in schema.items() if k != "title"}}
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from roadworthy.domain.budget import Budget
 from roadworthy.domain.condition import Condition
 from roadworthy.manifest import conditions, stages, units
 
@@ -122,6 +123,7 @@ SHORTHANDS: Final = {
     "DecisionShape": "what",
     "DataShape": "table",
     "GoalShape": "text",
+    "IndexShape": "files",
     "NonGoalShape": "text",
     "FailureShape": "rules",
 }
@@ -184,6 +186,62 @@ class BreakerShape(Shape):
     cool_down: Duration = Field(default=5_000_000, description="How long it stays open.")
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _budget(value: object) -> Budget:
+    return units.budget(value)
+
+
+BudgetText = Annotated[
+    Any, BeforeValidator(_budget), _schema({"type": "string", "examples": ["20 USD per day", "1 USD per day per key"]})
+]
+
+
+class PriceShape(Shape):
+    """What a million tokens cost."""
+
+    input: Money = Field(description="A million tokens of the question.")
+    output: Money = Field(description="A million tokens of the answer.")
+    cached_input: Money | None = Field(default=None, description="A million tokens that the provider had cached.")
+    per_call: Money | None = Field(default=None, description="Each call, whatever its tokens.")
+
+
+class PinShape(Shape):
+    """A model at a provider, fixed as far as one can."""
+
+    provider: Literal["openai", "anthropic", "gguf"] = Field(description="The protocol it is spoken to with.")
+    model: Line | None = Field(default=None, description="The model's name there.")
+    url: Line | None = Field(
+        default=None, description="The base address of its API, such as https://api.openai.com/v1."
+    )
+    file: Line | None = Field(default=None, description="For gguf: the model's file in the project, or a package's.")
+    key: Line | None = Field(default=None, description="Where its secret is: env:NAME or file:path. Never the secret.")
+    version: Line | None = Field(default=None, description="The model name that its answers must carry.")
+    region: Line | None = Field(default=None, description="Where it is, for people.")
+    allows: list[Line] = Field(default_factory=list[str], description="Data classes that may be sent there.")
+    otherwise: Literal["mask", "pass"] = Field(default="mask", description="Other classes: masked or passed over.")
+    price: PriceShape | None = Field(default=None, description="What it costs; known prices need not be stated.")
+    context: int = Field(default=8192, ge=64, le=10_000_000, description="The most tokens it reads.")
+    max_output: int = Field(default=1024, ge=1, le=1_000_000, description="The most tokens it writes.")
+    parameters: dict[str, Scalar] = Field(default_factory=dict, description="Parameters of its own.")
+    lookup: bool = Field(default=False, description="Whether its books can be asked for the usage of one call.")
+
+
+class IndexShape(Shape):
+    """The passages that answers rest on. A bare text is `files`."""
+
+    files: Annotated[list[Line], BeforeValidator(_listed)] = Field(
+        description="Files of the project, such as docs/**/*.md."
+    )
+    words: int = Field(default=120, ge=20, le=2000, description="The most words of a passage.")
+    overlap: int = Field(default=0, ge=0, le=1000, description="Words that neighbours share.")
+    top: int = Field(default=4, ge=1, le=50, description="How many passages reach the prompt.")
+    embed: Line | None = Field(default=None, description="minilm, or an ONNX file. Without it: words only.")
+    abstain: Share | Literal["never"] = Field(default=0.05, description="Answerable questions turned away.")
+
+
 class ServeShape(Shape):
     """Limits of the serving path."""
 
@@ -195,9 +253,13 @@ class ServeShape(Shape):
     )
     default: dict[str, Scalar] | None = Field(default=None, description="The answer when nothing else can.")
     breaker: BreakerShape = Field(default_factory=BreakerShape, description="The circuit breaker.")
-    fallback: list[Literal["previous", "baseline", "default"]] = Field(
-        default_factory=lambda: ["previous", "baseline", "default"], description="Who answers instead."
+    fallback: list[Line] | None = Field(
+        default=None, description="Who answers instead: previous, baseline, default; for kind llm also pins."
     )
+    budgets: list[BudgetText] = Field(default_factory=list, description="Caps, such as 20 USD per day [per key].")
+    cap_per_call: Money | None = Field(default=None, description="The most that one call may cost.")
+    tries: int = Field(default=2, ge=1, le=10, description="How often a pin is asked before the next one is.")
+    cache: Duration = Field(default=0, description="How long an answer is given again to the same question; 0s: never.")
 
 
 class WatchShape(Shape):
@@ -231,6 +293,9 @@ class KeepShape(Shape):
     """What is kept."""
 
     payload: bool = Field(default=True, description="Whether inputs and outputs are kept in the records.")
+    mask: list[Literal["secrets", "pii"]] | None = Field(
+        default=None, description="Kind llm: what is masked before anything is kept. Both by default."
+    )
 
 
 class WaiverShape(Shape):
@@ -247,16 +312,22 @@ class ManifestShape(Shape):
 
     roadworthy: int | None = Field(default=None, description="The schema version.")
     system: Line | None = Field(default=None, description="The system's name: small letters, digits and hyphens.")
-    kind: Line | None = Field(default=None, description="What it is: model.")
+    kind: Line | None = Field(default=None, description="What it is: model or llm.")
     owner: OwnerShape | None = Field(default=None, description="Who answers for it and is paged.")
     decision: DecisionShape | None = Field(default=None, description="What the answers decide.")
-    use: Line | None = Field(default=None, description="The prototype: model.skops, model.onnx or train.py.")
+    use: Line | None = Field(default=None, description="The prototype: .skops, .onnx or .py; for llm a pin.")
     data: DataShape | None = Field(default=None, description="The table it is trained and judged on.")
-    baseline: Line | None = Field(default=None, description="The simple rival and live fallback, as SQL.")
+    baseline: Line | None = Field(default=None, description="The simple rival and fallback: .sql, .md or passage.")
     interface: Line | None = Field(default=None, description="The file of typed inputs.")
     code: list[Line] | None = Field(default=None, description="Files and folders whose bytes are part of the recipe.")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="The seed handed to training.")
     parameters: dict[str, Scalar] = Field(default_factory=dict, description="Parameters handed to training.")
+    prompt: Line | None = Field(default=None, description="Kind llm: the prompt's template.")
+    pins: dict[str, PinShape] = Field(default_factory=dict, description="Kind llm: name → a model at a provider.")
+    index: IndexShape | None = Field(default=None, description="Kind llm: the passages that answers rest on.")
+    guards: dict[str, GateParameters] = Field(default_factory=dict, description="Kind llm: guard → its parameters.")
+    tools: Line | None = Field(default=None, description="Kind llm: a JSON file of tools, as OpenAI's API takes them.")
+    output_schema: Line | None = Field(default=None, description="Kind llm: a JSON Schema that answers must have.")
     trust: list[Line] = Field(default_factory=list[str], description="Types that a skops file may hold.")
     goals: dict[str, GoalShape] = Field(default_factory=dict, description="G1, G2, …")
     non_goals: dict[str, NonGoalShape] = Field(default_factory=dict, description="N1, N2, …")

@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
+from roadworthy.domain.budget import Budget, Period, Whose
 from roadworthy.domain.moment import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Micros, spell_duration
 
 _DURATIONS: Final[dict[str, Micros]] = {
@@ -26,6 +27,7 @@ _DURATION: Final = re.compile(_NUMBER + r"\s*(us|ms|s|m|h|d)")
 _PERCENT: Final = re.compile(_NUMBER + r"\s*%")
 _PLAIN: Final = re.compile(_NUMBER)
 _MONEY: Final = re.compile(_NUMBER + r"\s*([A-Z]{3})")
+_BUDGET: Final = re.compile(r"(.{1,40}?)\s+per\s+(hour|day|month)(?:\s+per\s+(key|team))?")
 _SIZE: Final = re.compile(_NUMBER + r"\s*(B|kB|KB|MB|GB|KiB|MiB)")
 
 
@@ -78,6 +80,27 @@ def money(value: object) -> tuple[int, str]:
     if exact != int(exact) or Decimal(match[1]) > _MOST_MONEY:
         raise UnitError(f"'{value}' is not a whole number of micro-units up to {_MOST_MONEY:,}")
     return int(exact), match[2]
+
+
+def budget(value: object) -> Budget:
+    """Read a cap on spending: `20 USD per day`, `1 USD per day per key`, `50 EUR per month per team`.
+
+    Raises:
+        UnitError: it is not an amount in a period.
+    """
+    match = _BUDGET.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise UnitError(f"'{str(value)[:40]}' is not a budget; write it as 20 USD per day, or 1 USD per day per key")
+    micros, currency = money(match[1])
+    return Budget(
+        limit_micros=micros, currency=currency, period=Period(match[2]), whose=Whose(match[3] or Whose.SYSTEM.value)
+    )
+
+
+def spell_budget(cap: Budget) -> str:
+    """Write a budget as people do."""
+    tail = "" if cap.whose is Whose.SYSTEM else f" per {cap.whose}"
+    return f"{spell_money(cap.limit_micros, cap.currency)} per {cap.period}{tail}"
 
 
 def size(value: object) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -25,11 +25,18 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _PAGER: Final = re.compile(r"file:[^\s:]+|https://\S+|http://(127\.0\.0\.1|localhost)(:\d{1,5})?(/\S*)?")
 
 
-def serve_plan(shape: ServeShape, reading: Reading) -> ServePlan:
-    """Return the limits of the serving path."""
+KEPT_FALLBACKS: Final = ("previous", "baseline", "default")
+
+
+def serve_plan(shape: ServeShape, pins: Sequence[str], use: str, reading: Reading) -> ServePlan:
+    """Return the limits of the serving path. Without a word on fallbacks every other pin comes first."""
+    fallback = tuple(shape.fallback) if shape.fallback is not None else (*_others(pins, use), *KEPT_FALLBACKS)
+    for place, name in enumerate(shape.fallback or ()):
+        if name not in (*KEPT_FALLBACKS, *pins):
+            reading.unknown("fallback", name, (*KEPT_FALLBACKS, *pins), ("serve", "fallback", place))
     if shape.deadline <= 0:
         reading.note(("serve", "deadline"), "the deadline must be longer than nothing")
-    if len(set(shape.fallback)) != len(shape.fallback):
+    if len(set(fallback)) != len(fallback):
         reading.note(("serve", "fallback"), "a fallback is named twice")
     return ServePlan(
         deadline_ms=shape.deadline / MILLISECOND,
@@ -40,8 +47,16 @@ def serve_plan(shape: ServeShape, reading: Reading) -> ServePlan:
         breaker_errors=shape.breaker.errors,
         breaker_window=shape.breaker.window,
         breaker_cool_down=shape.breaker.cool_down,
-        fallback=tuple(shape.fallback),
+        fallback=fallback,
+        budgets=tuple(shape.budgets),
+        cap_per_call_micros=shape.cap_per_call[0] if shape.cap_per_call else 0,
+        tries=shape.tries,
+        cache_for=shape.cache,
     )
+
+
+def _others(pins: Sequence[str], use: str) -> tuple[str, ...]:
+    return tuple(name for name in pins if name != use)
 
 
 def watch_plan(shape: ManifestShape, serve: ServePlan, interface: Interface | None, reading: Reading) -> WatchPlan:
@@ -49,7 +64,7 @@ def watch_plan(shape: ManifestShape, serve: ServePlan, interface: Interface | No
     deadline = spell_number(serve.deadline_ms)
     conditions_of: dict[str, tuple[Condition, str]] = {
         name: (conditions.parse(text.format(deadline=deadline)), "")
-        for name, text in defaults_v1.TIERS[reading.tier].objectives.items()
+        for name, text in reading.defaults.objectives.items()
     }
     for name, condition in shape.watch.objectives.items():
         path = ("watch", "objectives", name)
@@ -121,7 +136,7 @@ def failure_plan(
         stated.append(Rule(objective=objective, do=_actions(rule, place, reading)))
     mine = {rule.objective for rule in stated}
     known = {objective.name for objective in watch.objectives}
-    defaults = [rule for rule in defaults_v1.TIERS[reading.tier].rules if rule.objective in known - mine]
+    defaults = [rule for rule in reading.defaults.rules if rule.objective in known - mine]
     assumed = [
         Rule(objective=objective.name, do=(ActionKind.PAGE,))
         for objective in watch.objectives

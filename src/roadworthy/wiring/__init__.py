@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from roadworthy import plugins
 from roadworthy.domain.candidate import Candidate
-from roadworthy.manifest.catalogue import Catalogue
-from roadworthy.manifest.defaults_v1 import GATE_PARAMETERS
+from roadworthy.manifest.catalogue import GATE_PARAMETERS, Catalogue
 from roadworthy.ports.plane import Plane
 from roadworthy.settings import Settings
 from roadworthy.stores.artifacts import FileArtifacts

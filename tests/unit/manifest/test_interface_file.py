@@ -156,7 +156,7 @@ def interfaces(draw):
     inputs.append(Field(name="an entity", type=FieldType.STRING, role=FieldRole.ENTITY))
     inputs.append(Field(name="a_time", type=FieldType.TIMESTAMP, role=FieldRole.EVENT_TIME))
     task = draw(st.sampled_from(Task))
-    count = {Task.BINARY: 2, Task.MULTICLASS: 3, Task.REGRESSION: 0}[task]
+    count = {Task.BINARY: 2, Task.MULTICLASS: 3, Task.REGRESSION: 0, Task.TEXT: 0}[task]
     labels = tuple(draw(st.lists(texts, min_size=count, max_size=count, unique=True)))
     return Interface(
         inputs=tuple(inputs),

@@ -10,7 +10,7 @@ from roadworthy.manifest import BUILT_IN, Catalogue, load_text
 TEN_MISTAKES = """\
 roadworthy: 1
 system: Flights
-kind: llm
+kind: magic
 ownr: ana@example.com
 decision: {what: x, teir: low}
 use: model.pkl
@@ -37,7 +37,7 @@ def test_all_mistakes_are_named_at_once(findings):
     assert found[5, 21].hint == "did you mean 'tier'?"
     assert "skops" in found[6, 6].hint
     assert "given twice" in found[7, 49].message
-    assert "no monitor called 'latancy'; installed: auc, brier, drift" in found[11, 11].message
+    assert "no monitor called 'latancy'; installed: auc, brier, cost, drift" in found[11, 11].message
     assert found[11, 11].hint == "did you mean 'latency'?"
     assert found[14, 28].hint == "did you mean 'rollback'?"
     assert found[15, 9].hint == "did you mean 'latency'?"
@@ -114,7 +114,7 @@ def test_all_mistakes_are_named_at_once(findings):
         ("serve: {deadline: 0s}\n", "", "longer than nothing"),
         ("serve: {deadline: 250}\n", "", "write it with its unit"),
         ("serve: {fallback: [default, default]}\n", "", "named twice"),
-        ("serve: {fallback: [basline]}\n", "", "must be one of"),
+        ("serve: {fallback: [basline]}\n", "", "no fallback called 'basline'"),
         ("serve: {max_in_flight: 0}\n", "", "greater than or equal to 1"),
         ("serve: {max_body: 0}\n", "", "is not a size"),
         ("rollout: []\n", "", "ends with the stage 'full'"),
