@@ -139,8 +139,12 @@ def test_every_example_on_the_page_is_legal(folder, minimal):
     (folder / "interface.yaml").write_text(interface)
     assert load_text(smallest, folder, BUILT_IN).name == "flights"
     (folder / "features").mkdir()
+    for name in ("models/small.gguf", "prompt.md", "docs/a.md"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("text")
     for example in examples:
         keys = set(re.findall(r"^(\w+):", example, flags=re.MULTILINE))
+        keys |= {"data"} if "pins" in keys else set()
         rest = "".join(line for line in minimal.splitlines(keepends=True) if line.split(":")[0] not in keys)
         load_text(rest + example, folder, BUILT_IN)
 
