@@ -183,12 +183,12 @@ def _corrected(
     if m < FEWEST_LABELS:
         return Judged(Interval(judge_mean, *reach, n, level), m, 0.0, judge_mean)
     seen, real = scores[labelled], truth[labelled]
-    trust = _slope(seen, real) if tuned else 1.0
-    error = real - trust * seen
     low, high = reach
+    trust = _slope(seen, real, high - low) if tuned else 1.0
+    error = real - trust * seen
     error_middle, error_variance = _with_imagined(error, (low - trust * high, high - trust * low))
     judge_middle, judge_variance = _with_imagined(scores, reach)
-    # The labelled cases are among the judged: where the slope was cut off, both terms move together.
+    # The labelled cases are among the judged: with a smaller weight than the plain slope, both terms move together.
     together = max(0.0, float(np.cov(error, seen)[0, 1])) / n
     variance = error_variance + trust**2 * judge_variance + 2 * trust * together
     lost = 2 if tuned and trust > 0 else 1
@@ -199,11 +199,15 @@ def _corrected(
     return Judged(interval, m, trust, judge_mean)
 
 
-def _slope(seen: Floats, real: Floats) -> float:
-    off = seen - seen.mean()
-    spread = float(np.square(off).sum())
-    # A judge that says the same of every labelled case foretells nothing; nor is a contrary one believed.
-    return min(1.0, max(0.0, float((off * real).sum()) / spread)) if spread > 0 else 0.0
+def _slope(seen: Floats, real: Floats, width: float) -> float:
+    """Return the weight of the judge, in [0, 1], that makes the spread of the corrections smallest.
+
+    The imagined cases count as corrections too: a judge must foretell more than they cost to be believed at all.
+    A judge that says the same of every case foretells nothing; nor is a contrary one believed.
+    """
+    off, imagined = seen - seen.mean(), width**2 / 2
+    slope = (float((off * real).sum()) - imagined) / (float(np.square(off).sum()) + imagined)
+    return min(1.0, max(0.0, slope))
 
 
 def _with_imagined(values: Floats, reach: tuple[float, float]) -> tuple[float, float]:
