@@ -2,8 +2,8 @@
 
 `with MockOpenAI() as provider:` serves in a thread of its own. `provider.script` decides the answers, `provider.fault`
 what goes wrong (or `provider.fail(Fault.DOWN, times=2)`), `provider.invoice` is what it bills, call by call, to the
-token; `requests` and `clients` (ports) are who asked what. A token is a word with the blanks before it. Run as a program it serves one provider in a process of its own:
-`python tests/providers_kit.py openai` prints the URL.
+token; `requests` and `clients` (their ports) tell who asked what. A token is a word with the blanks before it. Run as a
+program it serves one provider in a process of its own: `python tests/providers_kit.py openai` prints the URL.
 """
 
 from __future__ import annotations
@@ -485,6 +485,177 @@ class MockOpenAI(MockProvider):
         return web.Response(body=_encode({"object": "list", "data": models}), content_type="application/json")
 
 
+class MockAnthropic(MockProvider):
+    """Anthropic's Messages API, as strict about requests as the public schema."""
+
+    @property
+    def url(self) -> str:
+        """The base address that a pin names."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def pin(self, **changes: Any) -> Pin:
+        """Make a pin of this provider."""
+        stated: dict[str, Any] = {"name": "mock", "provider": Provider.ANTHROPIC, "model": "mock-1", "url": self.url}
+        return Pin(**(stated | changes))
+
+    def routes(self) -> list[web.RouteDef]:
+        """The protocol's addresses."""
+        return [web.post("/v1/messages", _guarded(self._messages))]
+
+    def error_body(self, kind: str, message: str) -> bytes:
+        """Write Anthropic's error document."""
+        return _encode({"type": "error", "error": {"type": kind, "message": message}})
+
+    def _asked(self, body: dict[str, Any]) -> Ask:
+        choice = body.get("tool_choice") or {}
+        system = body.get("system", "")
+        named = choice.get("name") if choice.get("type") == "tool" else choice.get("type")
+        return Ask(
+            system=system if isinstance(system, str) else "".join(block["text"] for block in system),
+            messages=[(m["role"], _blocks_text(m["content"])) for m in body["messages"]],
+            tools={tool["name"]: tool["input_schema"] for tool in body.get("tools") or ()},
+            choice="" if named in {None, "auto"} else named,
+            schema=None,
+            max_tokens=body["max_tokens"],
+            stop=tuple(body.get("stop_sequences") or ()),
+            raw=body,
+        )
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        body, fault = await self._admit(request, request.headers.get("x-api-key", ""))
+        if request.headers.get("anthropic-version") != "2023-06-01":
+            raise self.error(400, "invalid_request_error", "anthropic-version: header is required")
+        if (wrong := _anthropic_mistake(body)) is not None:
+            raise self.error(400, "invalid_request_error", wrong)
+        ask = self._asked(body)
+        reply, words, end = self._plan(ask)
+        model = "another-model" if fault is Fault.WRONG_MODEL else body["model"]
+        given = sum(len(tokens_of(text)) for _, text in ask.messages) + len(tokens_of(ask.system))
+        line = self._open("msg_", model, given, reply, is_stream=bool(body.get("stream")), stored=False)
+        blocks: list[dict[str, Any]] = [{"type": "text", "text": "".join(words)}] if words else []
+        blocks += [
+            {"type": "tool_use", "id": f"toolu_{line.id}_{n}", "name": name, "input": dict(arguments)}
+            for n, (name, arguments) in enumerate(reply.calls)
+        ]
+        stopped = any(stop in reply.text for stop in ask.stop)
+        reason = {"calls": "tool_use", "length": "max_tokens"}.get(end, "stop_sequence" if stopped else "end_turn")
+        if line.is_stream:
+            return await self._stream(request, line, fault, words, blocks, reason)
+        line.output = len(words) + sum(len(tokens_of(_spread(b["input"]))) for b in blocks if b["type"] == "tool_use")
+        document = self._message(line, blocks, reason) | {"usage": _anthropic_usage(line)}
+        return self._whole(request, document, line, fault)
+
+    def _message(self, line: Line, blocks: list[dict[str, Any]], reason: str | None) -> dict[str, Any]:
+        return {
+            "id": line.id,
+            "type": "message",
+            "role": "assistant",
+            "model": line.model,
+            "content": blocks,
+            "stop_reason": reason,
+            "stop_sequence": None,
+        }
+
+    async def _stream(
+        self,
+        request: web.Request,
+        line: Line,
+        fault: Fault | None,
+        words: list[str],
+        blocks: list[dict[str, Any]],
+        reason: str,
+    ) -> web.StreamResponse:
+        parts = [words if b["type"] == "text" else tokens_of(_spread(b["input"])) for b in blocks]
+        async with self._streaming(request, line, fault, sum(map(len, parts))) as (answer, send):
+            opening = self._message(line, [], None) | {"usage": _anthropic_usage(line) | {"output_tokens": 1}}
+            await send(_event("message_start", message=opening))
+            await send(_event("ping"))
+            for n, block in enumerate(blocks):
+                is_text = block["type"] == "text"
+                empty = {**block, "text": ""} if is_text else {**block, "input": {}}
+                await send(_event("content_block_start", index=n, content_block=empty))
+                for part in parts[n]:
+                    text = {"type": "text_delta", "text": part}
+                    delta = text if is_text else {"type": "input_json_delta", "partial_json": part}
+                    await send(_event("content_block_delta", index=n, delta=delta), 1)
+                await send(_event("content_block_stop", index=n))
+            usage = {"output_tokens": line.output}
+            await send(_event("message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage=usage))
+            await send(_event("message_stop"))
+        return answer
+
+
+def _event(kind: str, **more: Any) -> bytes:
+    return b"event: " + kind.encode() + b"\ndata: " + _encode({"type": kind, **more}) + b"\n\n"
+
+
+def _anthropic_usage(line: Line) -> dict[str, Any]:
+    return {
+        "input_tokens": line.input - line.cached,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": line.cached,
+        "output_tokens": line.output,
+    }
+
+
+def _blocks_text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    texts = []
+    for block in content:
+        if block["type"] == "tool_result":
+            texts.append(_blocks_text(block.get("content", "")))
+        elif block["type"] == "tool_use":
+            texts.append(_spread(block["input"]))
+        else:
+            texts.append(block["text"])
+    return "".join(texts)
+
+
+_TOP_LEVEL = {
+    "model", "messages", "max_tokens", "system", "metadata", "stop_sequences", "stream", "temperature", "top_p",
+    "top_k", "tools", "tool_choice", "service_tier", "thinking",
+}  # fmt: skip
+_BLOCKS = {
+    "user": {"text": ("text",), "tool_result": ("tool_use_id",), "image": ("source",)},
+    "assistant": {"text": ("text",), "tool_use": ("id", "name", "input")},
+}
+
+
+def _anthropic_mistake(body: dict[str, Any]) -> str | None:
+    """Tell what the API would refuse in a request, from its public schema."""
+    messages = body.get("messages") or [{"role": "none", "content": ""}]
+    roles = [message["role"] for message in messages]
+    tools = body.get("tools", ())
+    rules = (
+        (not set(body) - _TOP_LEVEL, "Extra inputs are not permitted"),
+        (isinstance(body.get("max_tokens"), int) and body["max_tokens"] > 0, "max_tokens: Field required"),
+        (0 <= body.get("temperature", 1) <= 1, "temperature: range: 0..1"),
+        (roles[0] == "user", "messages: first message must use the user role"),
+        (not set(roles) - {"user", "assistant"}, "messages: Input should be 'user' or 'assistant'"),
+        (all(one != other for one, other in itertools.pairwise(roles)), "messages: roles must alternate"),
+        (all(t.get("input_schema", {}).get("type") == "object" for t in tools), "tools: input_schema: Field required"),
+        ("tool_choice" not in body or tools, "tool_choice: may only be specified while providing tools"),
+    )
+    broken = next((told for holds, told in rules if not holds), None)
+    return broken or next((wrong for message in messages if (wrong := _message_mistake(message))), None)
+
+
+def _message_mistake(message: dict[str, Any]) -> str | None:
+    content = message["content"]
+    if isinstance(content, str):
+        return None if content else "messages: content must not be empty"
+    for block in content:
+        needed = _BLOCKS[message["role"]].get(block.get("type"))
+        if needed is None or any(name not in block for name in needed):
+            return f"messages: content: a {block.get('type')} block is not right here"
+        if block["type"] == "text" and not block["text"].strip():
+            return "messages: text content blocks must be non-empty"
+        if block["type"] == "tool_use" and not isinstance(block["input"], dict):
+            return "messages: tool_use: input: Input should be an object"
+    return None if content else "messages: content must not be empty"
+
+
 def _plain(content: Any) -> str:
     if isinstance(content, str):
         return content
@@ -492,8 +663,12 @@ def _plain(content: Any) -> str:
 
 
 def _call(n: int, id_: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    text = msgspec.json.format(_encode(arguments), indent=0).decode()
-    return {"id": f"call_{id_}_{n}", "type": "function", "function": {"name": name, "arguments": text}}
+    return {"id": f"call_{id_}_{n}", "type": "function", "function": {"name": name, "arguments": _spread(arguments)}}
+
+
+def _spread(arguments: Mapping[str, Any]) -> str:
+    """Write arguments with blanks between them, so that they are several tokens."""
+    return msgspec.json.format(_encode(arguments), indent=0).decode()
 
 
 def _openai_usage(line: Line) -> dict[str, Any]:
@@ -522,4 +697,4 @@ def serve_for_ever(provider: MockProvider) -> None:
 
 
 if __name__ == "__main__":
-    serve_for_ever({"openai": MockOpenAI}[sys.argv[1]]())
+    serve_for_ever({"openai": MockOpenAI, "anthropic": MockAnthropic}[sys.argv[1]]())

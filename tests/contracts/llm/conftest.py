@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from providers_kit import MockOpenAI, MockProvider
+from providers_kit import MockAnthropic, MockOpenAI, MockProvider
 from roadworthy.ports.chat import ChatModel, Chunk
+from roadworthy.runtimes.llm.anthropic import AnthropicModel
 from roadworthy.runtimes.llm.openai import OpenAIModel
 
 KEY = "sk-mock-0123456789abcdef"
-DEADLINE_S = 20.0
 
 
 class Spoken:
@@ -35,14 +35,12 @@ class Spoken:
 
         return asyncio.run(go())
 
-    def complete(
-        self, text: str = "how are you", *, deadline_s: float = DEADLINE_S, pin: Any = None, **more: Any
-    ) -> Any:
+    def complete(self, text: str = "how are you", *, deadline_s: float = 20.0, pin: Any = None, **more: Any) -> Any:
         """Ask one question."""
         return self.run(lambda model: model.complete(question(text, **more), deadline_s), **(pin or {}))
 
     def stream(
-        self, text: str = "how are you", *, deadline_s: float = DEADLINE_S, pin: Any = None, **more: Any
+        self, text: str = "how are you", *, deadline_s: float = 20.0, pin: Any = None, **more: Any
     ) -> list[Chunk]:
         """Ask one question and take the answer piece by piece."""
 
@@ -57,7 +55,7 @@ def question(text: str, **more: Any) -> dict[str, Any]:
     return {"messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": text}], **more}
 
 
-SPOKEN = {"openai": (MockOpenAI, OpenAIModel)}
+SPOKEN = {"openai": (MockOpenAI, OpenAIModel), "anthropic": (MockAnthropic, AnthropicModel)}
 
 
 @pytest.fixture(params=list(SPOKEN))

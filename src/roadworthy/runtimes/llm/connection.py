@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
@@ -72,12 +72,8 @@ class Connection:
         except (ClientError, OSError) as lost:
             raise self._down(lost) from None
 
-    async def pieces(
-        self, url: URL, headers: Headers, body: bytes, deadline_s: float, opened: Callable[[], None] | None = None
-    ) -> AsyncIterator[bytes]:
+    async def pieces(self, url: URL, headers: Headers, body: bytes, deadline_s: float) -> AsyncGenerator[bytes]:
         """Send a request and give its answer as it comes. Closing the iterator hangs up on the provider.
-
-        `opened` is called once the provider has begun to answer with status 200.
 
         Raises:
             ProviderTrouble: as `call`, or `truncated` once it had begun.
@@ -91,8 +87,6 @@ class Connection:
             raise self._slow(deadline_s) from None
         except (ClientError, OSError) as lost:
             raise self._down(lost) from None
-        if opened is not None:
-            opened()
         # One timer for the whole stream: a timeout around each read would cost more than the read.
         timer = loop.call_at(ends, answer.content.set_exception, TimeoutError())
         is_whole = False
@@ -107,13 +101,15 @@ class Connection:
         except TimeoutError:
             raise self._slow(deadline_s) from None
         except (ClientError, OSError) as lost:
-            raise ProviderTrouble(
-                Trouble.TRUNCATED, f"{self._name} broke off its answer ({type(lost).__name__})"
-            ) from None
+            told = f"{self._name} broke off its answer ({type(lost).__name__})"
+            raise ProviderTrouble(Trouble.TRUNCATED, told) from None
         finally:
             timer.cancel()
             # A connection that still has bytes to give cannot be used again.
-            answer.release() if is_whole else answer.close()
+            if is_whole:
+                answer.release()
+            else:
+                answer.close()
 
     async def close(self) -> None:
         """Close the session of this event loop; those of loops that ended went with them."""
