@@ -8,6 +8,7 @@ Import the topic you need; nothing is imported here.
 - `distances`: `jensen_shannon`, `population_stability`, `null_threshold`, `null_tail`
 - `quantiles`: `Latencies`, `fold_latencies`, `merge_latencies`, `weighted_quantile`
 - `intervals`: `Interval`, `wilson`, `share_difference`, `mean_interval`, `bootstrap`
+- `ranking`: `recall`, `hit_rate`, `reciprocal_rank`, `discounted_gain`
 - `quality`: `losses`, `accuracy`, `log_loss`, `brier`, `roc_auc`, `mean_absolute_error`,
   `root_mean_squared_error`, `r_squared`, `auc_interval`, `auc_difference`, `paired_difference`
 - `sequential`: `Bets`, `bound`
