@@ -66,13 +66,13 @@ def discounted_gain(gains: ArrayLike, ideal: ArrayLike, k: int, level: float = 0
         raise ValueError("a question has nothing relevant to find")
     if (reached > possible * (1 + 1e-9)).any():
         raise ValueError("a ranking gains more than its ideal")
-    shares: Floats = reached / possible
-    return _mean(np.minimum(shares, 1.0), level)
+    return _mean((reached / possible).clip(0.0, 1.0), level)
 
 
 def _discounted(table: NDArray[np.float64], k: int) -> Floats:
     cut = table[:, :k]
-    return cut @ (1 / np.log2(np.arange(cut.shape[1]) + 2))
+    ranks: Floats = np.arange(1, cut.shape[1] + 1, dtype=np.float64)
+    return cut @ (1 / np.log2(1 + ranks))
 
 
 def _gains(values: ArrayLike, k: int) -> NDArray[np.float64]:

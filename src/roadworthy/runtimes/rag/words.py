@@ -15,10 +15,10 @@ STOP_WORDS: Final = frozenset(_GRAMMAR.split())
 """Words of grammar. In a small corpus of statements a question's own ("how", "I") are rare and would weigh most."""
 
 _WORD: Final = re.compile(r"[^\W_]+")
-_FENCE: Final = re.compile(r"^\s*(```|~~~).*$", re.MULTILINE)
+_FENCE: Final = re.compile(r"^[ \t]*(```|~~~).*$", re.MULTILINE)
 _LINK: Final = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)")
 _TAG: Final = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->", re.DOTALL)
-_RULE_ROW: Final = re.compile(r"^\s*\|?[\s:|-]*-{2,}[\s:|-]*$", re.MULTILINE)
+_RULE_ROW: Final = re.compile(r"^[ \t]*\|?[ \t:|-]*-{2,}[ \t:|-]*$", re.MULTILINE)
 _HEADING: Final = re.compile(r"^#{1,6}\s+", re.MULTILINE)
 _ITEM: Final = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^\sa-z])")
