@@ -6,7 +6,8 @@ import socket
 import sys
 from typing import Any
 
-from roadworthy.serving.granian_loop import drive, end_with_parent, granian_serve
+from roadworthy.runtimes.parent import end_with_parent
+from roadworthy.serving.granian_loop import drive, granian_serve
 
 _BODY = b'{"echo":true}'
 

@@ -9,12 +9,10 @@ socket for all workers: connections wait in its backlog while a worker starts ag
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from typing import Any, Final
 
 from granian import _futures, _granian
@@ -23,7 +21,6 @@ from granian.http import HTTP1Settings, HTTP2Settings
 BLOCKING_IDLE_S: Final = 30
 BACKPRESSURE: Final = 4096
 BACKLOG: Final = 4096
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def drive(main: Coroutine[Any, Any, None]) -> None:
@@ -34,18 +31,6 @@ def drive(main: Coroutine[Any, Any, None]) -> None:
         new_event_loop = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main)
-
-
-def end_with_parent(parent: int = 0) -> None:
-    """Ask the kernel to end this process when its parent dies, so that no worker serves unsupervised.
-
-    `parent` is the process id of the one that started this: had it died before the kernel was asked, its signal would
-    never come, and an orphan would hold the port for ever. That ends the process here.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if parent and os.getppid() != parent:
-        raise SystemExit(f"process {parent}, which started this one, has ended")
 
 
 async def granian_serve(app: Callable[[Any, Any], Awaitable[None]], listener: socket.socket) -> None:

@@ -12,9 +12,9 @@ from roadworthy.domain.interface import Interface
 from roadworthy.domain.route import Route
 from roadworthy.domain.snapshot import ServedRelease, ServedSystem
 from roadworthy.domain.system import NonGoal, ServePlan
+from roadworthy.runtimes.breaker import Breaker
 from roadworthy.serving.admit import KeyRing
 from roadworthy.serving.batcher import Batcher, Runner
-from roadworthy.serving.breaker import Breaker
 from roadworthy.serving.compiled import Compiled
 from roadworthy.serving.meter import Meter
 from roadworthy.serving.outputs import OutputShape

@@ -23,10 +23,11 @@ from roadworthy.domain.snapshot import Acknowledgement
 from roadworthy.errors import RoadworthyError
 from roadworthy.ports.clock import Clock
 from roadworthy.ports.snapshots import Snapshots
+from roadworthy.runtimes.parent import end_with_parent
 from roadworthy.serving.answer import Answerer
 from roadworthy.serving.app import App, Parts
 from roadworthy.serving.faults import DISK_FULL, DrilledLog, FaultFolder
-from roadworthy.serving.granian_loop import drive, end_with_parent, granian_serve
+from roadworthy.serving.granian_loop import drive, granian_serve
 from roadworthy.serving.loading import Loader
 from roadworthy.serving.table import Ready
 from roadworthy.settings import from_environment

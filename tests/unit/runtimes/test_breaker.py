@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roadworthy.serving.breaker import Breaker
+from roadworthy.runtimes.breaker import Breaker
 
 
 def breaker(**changes: float) -> Breaker:
