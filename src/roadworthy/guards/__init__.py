@@ -1,1 +1,1 @@
-"""The guards room."""
+"""Guards: layers on a language model's question and answer. One plug-in a file; pure, text in, ruling out."""
