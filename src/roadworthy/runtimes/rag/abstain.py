@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roadworthy.runtimes.rag.bm25 import Bm25
-from roadworthy.runtimes.rag.pseudo_questions import PseudoQuestion
+from roadworthy.runtimes.rag.pseudo_questions import FOREIGN, PseudoQuestion
 from roadworthy.runtimes.rag.words import terms
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -117,7 +117,8 @@ def calibrate(
     """Fit the rule and choose its threshold, or return None where there are too few questions to state a rate.
 
     The weights come from half of the generated questions, each asked twice: of the whole corpus, and with its own file
-    hidden. The threshold comes from the other half or, where the project gives enough, from its answerable questions.
+    hidden; and from questions about the world at large. The threshold comes from the other half or, where the project
+    gives enough, from its answerable questions.
 
     Args:
         ask: measures a question.
@@ -135,7 +136,8 @@ def calibrate(
     files = np.array(sources)
     seen = _rows(ask(one.question, None) for one in generated)
     unseen = _rows(ask(one.question, files == one.source) for one in generated)
-    weights = _fit(np.vstack([seen[::2], unseen[::2]]), np.repeat([1.0, 0.0], len(seen[::2])))
+    elsewhere = _rows(ask(question, None) for question in FOREIGN)
+    weights = _fit(seen[::2], unseen[::2], elsewhere)
     is_given = len(answerable) >= LEAST_QUESTIONS
     scores = (_rows(ask(question, None) for question in answerable) if is_given else seen[1::2]) @ weights
     rank = max(math.floor(at_most * (len(scores) + 1)), 1)
@@ -170,18 +172,24 @@ def _rows(signals: Iterable[Signals]) -> Floats:
     return np.array([one.row for one in signals], dtype=np.float64)
 
 
-def _fit(rows: Floats, truth: Floats) -> Floats:
+def _fit(answerable: Floats, *unanswerable: Floats) -> Floats:
     """Return the weights of a logistic model, none of them negative, so that a better match never means to abstain.
 
-    Projected gradient steps from zero: the same rows give the same weights, rounded so that the last bits of a
-    machine's arithmetic do not reach the index' bytes.
+    Each kind of question weighs as much as any other of its side, however many there are. Projected gradient steps from
+    zero: the same rows give the same weights, rounded so that the last bits of a machine's arithmetic do not reach the
+    index' bytes.
     """
+    rows = np.vstack([answerable, *unanswerable])
+    truth = np.repeat([1.0, 0.0], [len(answerable), len(rows) - len(answerable)])
+    kinds = [np.full(len(kind), 1 / (2 * len(unanswerable) * len(kind))) for kind in unanswerable]
+    mass = np.concatenate([np.full(len(answerable), 1 / (2 * len(answerable))), *kinds])
     spread = rows.std(axis=0)
-    scaled = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    width = np.where(spread > 0, spread, 1.0)
+    scaled = (rows - rows.mean(axis=0)) / width
     weights, intercept = np.zeros(rows.shape[1]), 0.0
     for _ in range(_STEPS):
-        wrong = 1 / (1 + np.exp(-(scaled @ weights + intercept))) - truth
-        weights = np.maximum(weights - _RATE * (scaled.T @ wrong / len(rows) + _RIDGE * weights), 0)
-        intercept -= _RATE * float(wrong.mean())
-    unscaled: Floats = np.where(spread > 0, weights / np.where(spread > 0, spread, 1.0), 0.0)
+        wrong = mass * (1 / (1 + np.exp(-(scaled @ weights + intercept))) - truth)
+        weights = np.maximum(weights - _RATE * (scaled.T @ wrong + _RIDGE * weights), 0)
+        intercept -= _RATE * float(wrong.sum())
+    unscaled: Floats = np.where(spread > 0, weights / width, 0.0)
     return unscaled.round(6)
