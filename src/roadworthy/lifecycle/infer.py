@@ -79,6 +79,8 @@ def infer(table: Table, signature: Signature, target: str = "") -> Inferred:
     """
     chosen, why = _target(table, signature, target)
     names = _features(table, signature, chosen)
+    if not names:
+        raise InputError(f"{table.path.name} has no column beside the target '{chosen}' that a model could look at")
     fields = tuple(_field(table, name) for name in names)
     task, labels = _task(table, chosen, signature)
     others = [field for field in table.fields if field.name not in names and field.name != chosen]
@@ -139,8 +141,7 @@ def _target(table: Table, signature: Signature, given: str) -> tuple[str, str]:
 
 def _holds_classes(table: Table, name: str, signature: Signature) -> bool:
     field = table.field(name)
-    if field is None:
-        return False
+    assert field is not None
     found = _distinct(field, table.columns[name])
     return len(found) > 1 and found <= {label_text(one) for one in signature.classes}
 
@@ -156,7 +157,8 @@ def _features(table: Table, signature: Signature, target: str) -> tuple[str, ...
             raise InputError(f"the model was fitted on columns that {table.path.name} lacks: {listed}")
         if target in signature.features:
             raise InputError(
-                f"'{target}' is a feature of the model, so it cannot be the target", hint="--target COLUMN"
+                f"'{target}' is a feature of the model, so it cannot be the target",
+                hint="fit the model without it, or name another column: --target COLUMN",
             )
         return signature.features
     names = tuple(field.name for field in table.fields if field.name != target)
@@ -231,8 +233,8 @@ def _range(name: str, values: NDArray[Any], *, whole: bool) -> tuple[float | Non
 
 def _outward(value: float, to: Any, *, whole: bool) -> float:
     """Round away from the middle to two digits; a whole number to a whole number."""
-    if value == 0:
-        return 0.0
+    if value == 0 or not math.isfinite(value):
+        return value
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
     step = max(step, 1.0) if whole else step
     return float(f"{to(value / step) * step:.12g}")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from roadworthy.domain.interface import Interface, Scalar, Task
+from roadworthy.domain.interface import Interface, Task
 from roadworthy.domain.principal import Actor, Scope
 from roadworthy.domain.system import Content, DataPlan
 from roadworthy.errors import ArtifactError, InputError, RoadworthyError
@@ -31,7 +31,7 @@ from roadworthy.lifecycle.training import train
 from roadworthy.manifest import read_interface, write_interface
 from roadworthy.ports.people import Person
 from roadworthy.ports.plane import Plane
-from roadworthy.runtimes.columns import count_rows, spread, take
+from roadworthy.runtimes.columns import spread, take
 from roadworthy.stores.atomic import write_bytes
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -225,11 +225,8 @@ def _spread_out(n: int, most: int = _PROBE_ROWS) -> np.ndarray[Any, np.dtype[np.
 
 def _declared_target(code: Path) -> str:
     """Return the `TARGET = "…"` of a training file, if it has one."""
-    try:
-        tree = ast.parse(code.read_bytes(), filename=code.name)
-    except (SyntaxError, ValueError) as wrong:
-        raise InputError(f"{code.name} is not valid Python: {wrong}") from wrong
-    for node in tree.body:
+    # That it is valid Python was seen when its modules were looked for.
+    for node in ast.parse(code.read_bytes(), filename=code.name).body:
         named = isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "TARGET" for t in node.targets)
         value = node.value if isinstance(node, ast.Assign) and named else None
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
@@ -363,10 +360,7 @@ def _first_key(plane: Plane, owner: str, system: str) -> str:
 
 def _call(url: str, system: str, key: str, split: Split, interface: Interface) -> str:
     """Return a curl command that asks for one of the hold-out's rows."""
-    row: dict[str, Scalar] = {}
-    holdout = split.holdout().columns
-    if count_rows(holdout):
-        row = spread(take(holdout, slice(0, 1)), interface.features)[0]
+    row = spread(take(split.holdout().columns, slice(0, 1)), interface.features)[0]
     body = json.dumps({"inputs": row}, ensure_ascii=False)
     return (
         f"curl -s {url}/v1/systems/{system}/predict -H 'Authorization: Bearer {key}' "

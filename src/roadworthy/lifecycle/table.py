@@ -69,6 +69,8 @@ def read_table(path: Path, wanted: Iterable[Field] = (), *, key_column: str = ""
     source = _source(path)
     with _session() as session:
         described = _describe(session, source, path)
+        if key_column and key_column not in described:
+            raise InputError(f"{path.name} lacks the column '{key_column}'", hint="mend data.entity, or the table")
         types = {field.name: field.type for field in wanted}
         if source.startswith("read_csv"):
             # A code such as 007 or a date must reach a text field as it is written.
