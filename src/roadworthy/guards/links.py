@@ -28,7 +28,7 @@ _BARE: Final = re.compile(
     rf"(?P<port>:\d{{1,5}})?(?P<path>[/?#][^{_STOP}]*)?(?![\w@(-])"
 )
 _ADDRESS: Final = re.compile(
-    rf"(?<![\w@./\\:%+-])(?P<host>(?:\d{{1,3}}\.){{3}}\d{{1,3}})(?P<port>:\d{{1,5}})?(?P<path>/[^{_STOP}]+)"
+    rf"(?<![\w@./\\:%+-])(?P<host>(?:\d{{1,3}}\.){{3}}\d{{1,3}})(?P<port>:\d{{1,5}})?(?P<path>/(?!\d{{1,2}}(?!\w))[^{_STOP}]+)"
 )
 _AUTHORITY: Final = re.compile(r"[/\\]*([^/\\?#]*)(\\?)")
 _TRAILING: Final = ".,;:!?*_~"
@@ -79,7 +79,8 @@ def _bare(text: str) -> Iterator[Link]:
     for match in _BARE.finditer(text):
         ending = match["ending"].lower()
         strong = ending in STRONG or not ending.isascii() or ending.startswith("xn--")
-        marked = match["path"] is not None or match["port"] is not None or match["host"].lower().startswith("www.")
+        path = (match["path"] or "").startswith("/")
+        marked = path or match["port"] is not None or match["host"].lower().startswith("www.")
         if (strong and _is_spelled_as_host(match["host"])) or (marked and (strong or ending in WEAK)):
             yield Link(match.start(), _trimmed(match[0], match.start()), match["host"] + (match["port"] or ""), "bare")
     for match in _ADDRESS.finditer(text):

@@ -53,10 +53,14 @@ _PAIRS: Final = re.compile(r"0(?<![\w.+-].)[1-9](?:([ .-])\d\d)(?:\1\d\d){3}(?![
 _SOLID: Final = re.compile(r"0(?<![\w.+/:-].)[1-9]\d{8,9}(?![\w]|[.-]\d)")
 _CALL: Final = re.compile(r"(?i:phone|mobile|call|tel|fax|whatsapp|handy|mobil|telefon)\W{0,3}(?:\w+\W{1,3}){0,2}\Z")
 
-IBAN_LENGTHS: Final[Mapping[str, int]] = {
-    pair[:2]: int(pair[3:])
-    for pair in ["AD:24"]
-}
+_LENGTHS = """
+    AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BI:27 BR:29 BY:28 CH:21 CR:22 CY:28 CZ:24 DE:22 DJ:27
+    DK:18 DO:28 EE:20 EG:29 ES:24 FI:18 FK:18 FO:18 FR:27 GB:22 GE:22 GI:23 GL:18 GR:27 GT:28 HR:21 HU:28 IE:22
+    IL:23 IQ:23 IS:26 IT:27 JO:30 KW:30 KZ:20 LB:28 LC:32 LI:21 LT:20 LU:20 LV:21 LY:25 MC:27 MD:24 ME:22 MK:19
+    MN:20 MR:27 MT:31 MU:30 NI:28 NL:18 NO:15 OM:23 PK:24 PL:28 PS:29 PT:25 QA:29 RO:24 RS:22 RU:33 SA:24 SC:31
+    SD:18 SE:24 SI:19 SK:24 SM:27 SO:23 ST:25 SV:28 TL:23 TN:24 TR:26 UA:29 VA:22 VG:24 XK:20 YE:30
+"""
+IBAN_LENGTHS: Final[Mapping[str, int]] = {pair[:2]: int(pair[3:]) for pair in _LENGTHS.split()}
 
 
 def keeps_luhn(digits: str) -> bool:
@@ -162,8 +166,9 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
     for match in _INTERNATIONAL.finditer(text):
         yield from _international(text, match)
     for match in _AMERICAN.finditer(text):
-        if _is_american(match):
-            yield match.span()
+        start = match.start() + (match[0][0] == "(" and ")" not in match[0])  # the bracket of a sentence
+        if _is_american(match[0], match[1]):
+            yield start, match.end()
     for match in _TRUNK.finditer(text):
         if 9 <= len(_DIGITS.sub("", match[0])) <= 12:  # noqa: PLR2004 (national numbers with their 0)
             yield match.span()
@@ -189,13 +194,12 @@ def _international(text: str, match: re.Match[str]) -> Iterator[tuple[int, int]]
         yield match.start(), end
 
 
-def _is_american(match: re.Match[str]) -> bool:
-    """Tell a number of the North American plan from a decimal number: area 2-9, and no exchange such as 411."""
-    digits = _DIGITS.sub("", match[0]).removeprefix("1")
-    opened = "(" in match[0]
-    if len(digits) != 10 or opened != (")" in match[0]):  # noqa: PLR2004 (area, exchange, line)
+def _is_american(number: str, exchange: str) -> bool:
+    """Tell a number of the North American plan from other numbers: area 2-9, and no exchange such as 411."""
+    digits = _DIGITS.sub("", number).removeprefix("1")
+    if len(digits) != 10 or ("(" not in number and ")" in number):  # noqa: PLR2004 (area, exchange, line)
         return False
-    return digits[0] in "23456789" and match[1][1:] != "11"
+    return digits[0] in "23456789" and not exchange.endswith("11")
 
 
 _CPF: Final = re.compile(r"\d(?<![\w.].)\d\d\.\d{3}\.\d{3}-\d{2}(?!\d)")
@@ -230,15 +234,20 @@ def _keeps_icao(field: str, digit: str) -> bool:
 
 
 def _id_numbers(text: str) -> Iterator[tuple[int, int]]:
+    for match in _FISCALE.finditer(text):
+        if _keeps_fiscale(match[0]):
+            yield match.span()
+    if _SEPARATED.search(text):
+        yield from _numbered_ids(text)
+
+
+def _numbered_ids(text: str) -> Iterator[tuple[int, int]]:
     for match in _CPF.finditer(text):
         if _keeps_cpf(_DIGITS.sub("", match[0])):
             yield match.span()
     for match in _DNI.finditer(text):
         digits = _DIGITS.sub("", match[0][:-1].translate(_FOREIGNER))
         if len(digits) == 8 and "TRWAGMYFPDXBNJZSQVHLCKE"[int(digits) % 23] == match[0][-1]:  # noqa: PLR2004
-            yield match.span()
-    for match in _FISCALE.finditer(text):
-        if _keeps_fiscale(match[0]):
             yield match.span()
     for match in _PASSPORT.finditer(text):
         start = match.start() - 9
@@ -258,7 +267,7 @@ PERSONAL: Final[Mapping[str, Callable[[str], Iterator[tuple[int, int]]]]] = {
 }
 """The data classes that rules can tell, each with what finds it."""
 
-_NUMBERED: Final = frozenset(("phone", "iban", "card", "ssn", "id_number"))
+_NUMBERED: Final = frozenset(("phone", "iban", "card", "ssn"))
 
 
 def personal_spans(text: str, classes: frozenset[str]) -> Iterator[Span]:
