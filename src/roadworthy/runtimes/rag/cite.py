@@ -22,6 +22,7 @@ _MARK: Final = re.compile(r"[\[【]([^\[\]【】]{1,300})[\]】]")
 _PLACE: Final = re.compile(r"\^?\d{1,3}")
 _CODE: Final = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 _UNBRACKETED: Final = str.maketrans("[]【】", "()()")
+_GAP: Final = re.compile(r"\s+(?=[.,;:!?])")
 _LEADING: Final = re.compile(r"^(?:[\[【][^\[\]【】]{1,300}[\]】]\s*)+[.,;]?\s*")
 _LEAST_TERMS: Final = 2
 _EXTRACTED: Final = 2
@@ -155,7 +156,7 @@ def _marked(answer: str) -> list[tuple[str, tuple[str, ...]]]:
             found[-1] = (before, marks + _marks(lead[0]))
             sentence = sentence[lead.end() :]  # noqa: PLW2901 (what is left of it)
         if words(sentence):
-            found.append((_MARK.sub(_unmarked, sentence).strip(), _marks(sentence)))
+            found.append((_GAP.sub("", _MARK.sub(_unmarked, sentence)).strip(), _marks(sentence)))
     return found
 
 

@@ -61,7 +61,9 @@ class Embedder:
         return np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
 
     def _vector(self, text: str) -> Floats:
-        tokens = np.array([self._tokenizer.encode(text).ids], dtype=np.int64)
+        # JSON may carry half of a surrogate pair, which is no text to the tokenizer.
+        whole = text.encode(errors="replace").decode()
+        tokens = np.array([self._tokenizer.encode(whole).ids], dtype=np.int64)
         feeds = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}
         states: NDArray[np.float32] = self._session.run(None, {name: feeds[name] for name in self._names})[0]
         # No padding, so every token counts in the mean.
