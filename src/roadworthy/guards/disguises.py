@@ -14,9 +14,10 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+# Digits and signs for letters, then letters of other scripts; `l` is `i` since `1` may stand for either.
 _LOOKS: Final = str.maketrans(
-    "01345789@$!|lZz2\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u0458\u03bf\u03b1\u03b5\u03b9",
-    "oieastbgasiiisss" + "aeopcyxisj" + "oaei",
+    "013456789@$!|lz2\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u0458\u03bf\u03b1\u03b5\u03b9",
+    "oieasgtbgasiiissaeopcyxisjoaei",
 )
 _ESCAPE: Final = re.compile(
     r"%([0-9A-Fa-f]{2})|&#x([0-9A-Fa-f]{1,6});?|&#(\d{1,7});?|\\x([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})"
@@ -40,7 +41,7 @@ def folded(text: str) -> str:
     """Return the text's letters and digits, lower-cased, with those that look alike as one."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    return _NO_LETTER.sub("", text.translate(_LOOKS).lower())
+    return _NO_LETTER.sub("", text.lower().translate(_LOOKS))
 
 
 def disguises(token: str) -> tuple[str, ...]:
@@ -90,7 +91,7 @@ def views(text: str) -> Iterator[View]:
 
 def _view(text: str) -> View:
     if text.isascii():
-        low = text.translate(_LOOKS).lower()
+        low = text.lower().translate(_LOOKS)
         places = [at for at, letter in enumerate(low) if letter.isalnum()]
         return View("".join([low[at] for at in places]), places, len(text))
     letters: list[str] = []

@@ -14,7 +14,7 @@ from guards_kit import benign_sentences, split
 from roadworthy.guards.canary import CanaryGuard
 from roadworthy.ports.guard import Act, Blocked, GuardContext
 
-CANARIES = ("RWcanary7f3a9c2e51", "k3V9pQ2mX7tB4nL8", "rw-canary-9d1e-77ab-04c2")
+CANARIES = ("RWcanary7f3a9c2e51", "k3V9pQ2mX7tB4nL8", "c0ffee9d1e77ab04c25d3b8f")
 PROMPT = (
     "You are the helper of Example Ltd. Answer questions about our products in plain words and be brief. "
     "Never promise a refund, never name a supplier, and hand over to a person when somebody is angry. "
