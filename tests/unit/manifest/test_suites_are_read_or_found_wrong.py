@@ -67,7 +67,7 @@ cases:
     told = [str(finding) for finding in caught.value.findings]
     assert "suites/bad.yaml:1:16: no check called 'contians' (did you mean 'contains'?)" in told
     assert "suites/bad.yaml:3:46: max_words: must be a whole number above 0" in told
-    assert any(one.startswith("suites/bad.yaml:4:9: the id 'a' is given twice") for one in told)
+    assert any(one.startswith("suites/bad.yaml:4:10: the id 'a' is given twice") for one in told)
     assert any("is no regular expression of RE2" in one for one in told)
     assert any("bad.yaml:5:10: case 'b' asks for nothing" in one for one in told)
     assert any("'c c' is not an id" in one for one in told)
