@@ -134,8 +134,9 @@ class OpenAIModel:
 def bounded(pin: Pin, fixed: Mapping[str, Any], request: Document) -> dict[str, Any]:
     """Write a pin's request: its parameters, what the request says over them, and never more output than it allows."""
     body = {**fixed, **request, "model": pin.model}
-    body.pop("stream", None)
-    body.pop("stream_options", None)
+    for name in ("stream", "stream_options", "service_tier"):  # a dearer tier is the pin's to choose
+        if name in request:
+            del body[name]
     limit = next((name for name in _LIMITS if body.get(name) is not None), "max_tokens")
     asked = body.get(limit)
     body[limit] = min(asked, pin.max_output) if isinstance(asked, int) else pin.max_output
