@@ -1,7 +1,8 @@
 """BM25 over postings in arrays: build once, then a query is a few array operations.
 
-Own code rather than `bm25s` (as fast, numpy only): the baseline's answer must work in the base install, and the scores
-of a released index may not move with a library's version. The benchmark checks them against that library's.
+Own code rather than `bm25s`, which is as small and asks in 0.05 ms where this takes 0.08: the baseline's answer must
+work in the base install, an index must fit one checked file (that library saves a folder), and a released index'
+scores may not move with a library's version. The benchmark checks them against that library's.
 """
 
 from __future__ import annotations
