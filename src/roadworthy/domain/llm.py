@@ -79,3 +79,28 @@ def chat_interface(*more: Field, classes: tuple[str, ...] = ()) -> Interface:
         ),
         task=Task.TEXT,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assistant:
+    """What a release of kind llm does with a question; kept as the artifact of role `model`, format `llm`.
+
+    A baseline has no pin: it answers with the best passage (`passage`) or with `text`. `pins` are blank of terms.
+    """
+
+    prompt: str = ""
+    use: str = ""
+    pins: tuple[Pin, ...] = ()
+    guards: tuple[GuardPlan, ...] = ()
+    parameters: Mapping[str, Scalar] = field(default_factory=dict[str, "Scalar"])
+    tools: tuple[Mapping[str, Any], ...] = ()
+    schema: Mapping[str, Any] | None = None
+    top: int = 4
+    abstains: bool = True
+    passage: bool = False
+    text: str = ""
+
+    @property
+    def pin(self) -> Pin | None:
+        """Return the pin that answers; None for a baseline."""
+        return next((pin for pin in self.pins if pin.name == self.use), None)

@@ -17,7 +17,10 @@ Value: TypeAlias = "str | int | float | bool | None"
 
 
 class Flag(IntFlag):
-    """What was special about an answer."""
+    """What was special about an answer. `GUARDED`: altered or withheld; `ABANDONED`: its caller hung up before the end.
+
+    `LOST`: its worker died; the record was written when its cost was settled.
+    """
 
     NONE = 0
     FALLBACK = 1
@@ -30,6 +33,11 @@ class Flag(IntFlag):
     FORBIDDEN_USE = 128
     BATCH = 256
     REPLAY = 512
+    GUARDED = 1024
+    ABSTAINED = 2048
+    CACHED = 4096
+    ABANDONED = 8192
+    LOST = 16384
 
 
 class StepTaken(NamedTuple):

@@ -50,7 +50,7 @@ def _data_inputs(candidate: Candidate, run: Run) -> str:
     bare = [name for name, digest in run.data.items() if not digest]
     if bare:
         return f"data inputs unknown: {', '.join(bare)} without a version digest"
-    if candidate.artifact("reference") is None:
+    if candidate.artifact("reference") is None and candidate.interface.task is not Task.TEXT:
         return "data inputs unknown: the candidate has no reference, so no drift from its data could be seen"
     return ""
 
@@ -58,7 +58,7 @@ def _data_inputs(candidate: Candidate, run: Run) -> str:
 def _interface(interface: Interface) -> str:
     if not interface.features:
         return "serving interface unknown: no input reaches the model"
-    if interface.task is not Task.REGRESSION and not interface.labels:
+    if interface.task not in (Task.REGRESSION, Task.TEXT) and not interface.labels:
         return f"serving interface unknown: a {interface.task} task without labels"
     if interface.task is Task.BINARY and interface.positive not in interface.labels:
         return "serving interface unknown: the positive class is none of the labels"

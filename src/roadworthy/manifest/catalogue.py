@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from roadworthy.domain.failure_plan import ActionKind
-from roadworthy.domain.pin import Price
+from roadworthy.domain.pin import Pin, Price
 from roadworthy.manifest import defaults_llm_v1, defaults_v1
 
 GATE_PARAMETERS: Final = {**defaults_v1.GATE_PARAMETERS, **defaults_llm_v1.GATE_PARAMETERS}
 """The parameters of every built-in gate with their frozen defaults."""
 
 
-def _unknown_price(_provider: str, _model: str) -> Price | None:
+def _unknown_price(_pin: Pin) -> Price | None:
     return None
 
 
@@ -23,7 +23,7 @@ class Catalogue:
     """Names of the installed plug-ins, and per gate and guard its parameters with their defaults.
 
     A parameter's default decides its type. Gates that the frozen defaults know keep those values. `price_of` knows
-    what a provider's model costs, or None.
+    what a pin costs that states no price, or None.
     """
 
     gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, "Mapping[str, Any]"])
@@ -31,7 +31,7 @@ class Catalogue:
     actions: frozenset[str] = frozenset()
     runtimes: frozenset[str] = frozenset()
     guards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, "Mapping[str, Any]"])
-    price_of: Callable[[str, str], Price | None] = _unknown_price
+    price_of: Callable[[Pin], Price | None] = _unknown_price
 
     @classmethod
     def of(
@@ -42,7 +42,7 @@ class Catalogue:
         actions: Iterable[str],
         runtimes: Iterable[str],
         guards: Mapping[str, Mapping[str, Any]] | None = None,
-        price_of: Callable[[str, str], Price | None] = _unknown_price,
+        price_of: Callable[[Pin], Price | None] = _unknown_price,
     ) -> Catalogue:
         """Build a catalogue from names; gates may come with the parameters they take."""
         own: dict[str, Mapping[str, Any]] = {name: {} for name in gates}

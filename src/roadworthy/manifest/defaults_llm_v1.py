@@ -16,12 +16,17 @@ MONITORS: Final = ("cost", "first_token", "grounded", "guards", "model_change", 
 GUARDS: Final = ("canary", "limits")
 """In force without a word in the manifest; the others guard what the manifest tells them."""
 
+_SUITES: Final = {"files": ["suites/*.yaml"]}
 GATE_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "suite": {"files": ["suites/*.yaml"], "at_least": 0.7, "repeats": 3, "confidence": 0.95, "agreement": 0.4},
-    "champion": {"files": ["suites/*.yaml"], "margin": 0.02, "repeats": 3, "confidence": 0.95},
-    "retrieval": {"files": ["suites/*.yaml"], "at_least": 0.7, "confidence": 0.95},
-    "snapshots": {"files": ["suites/*.yaml"]},
+    "suite": {**_SUITES, "at_least": 0.7, "repeats": 3, "confidence": 0.95, "agreement": 0.4},
+    "champion": {**_SUITES, "margin": 0.02, "repeats": 3, "confidence": 0.95, "slower": 0.1},
+    "retrieval": {**_SUITES, "at_least": 0.7, "confidence": 0.95},
+    "snapshots": {**_SUITES, "at_least": 0.85},
 }
+SHARED_GATE_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "baseline": {**_SUITES, "margin": 0.02, "repeats": 3, "confidence": 0.95},
+}
+"""Gates of both kinds, with what they are told about an llm system."""
 
 _FULL: Final = StagePlan(stage=Stage.FULL, share=1.0)
 _HURTS: Final = (ActionKind.ROLLBACK, ActionKind.PAGE)

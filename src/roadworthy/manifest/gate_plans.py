@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from roadworthy.domain.moment import MILLISECOND, SECOND
-from roadworthy.domain.system import GatePlan, StatedWaiver
+from roadworthy.domain.system import GatePlan, Kind, StatedWaiver
+from roadworthy.manifest import defaults_llm_v1, defaults_v1
 from roadworthy.manifest.reading import Reading, nearest
 from roadworthy.manifest.units import UnitError, duration, share
 
@@ -15,7 +16,7 @@ def gate_plans(
     stated: Mapping[str, Mapping[str, Any] | str], waivers: Collection[StatedWaiver], reading: Reading
 ) -> tuple[GatePlan, ...]:
     """Return the tier's gates and those the manifest adds, by name; parameters are defaults under what is stated."""
-    installed = reading.catalogue.gates
+    installed = _of_kind(reading)
     waived = {waiver.gate for waiver in waivers}
     for name in stated:
         if name not in installed:
@@ -29,6 +30,20 @@ def gate_plans(
         GatePlan(name=name, parameters=parameters_of("gates", name, installed[name], stated.get(name, {}), reading))
         for name in names
     )
+
+
+def _of_kind(reading: Reading) -> Mapping[str, Mapping[str, Any]]:
+    """Return the gates that judge this kind: its own built-in ones, with its defaults, and whatever else is installed."""
+    own, other = (defaults_v1.GATE_PARAMETERS, defaults_llm_v1.GATE_PARAMETERS)
+    shared = defaults_llm_v1.SHARED_GATE_PARAMETERS
+    if reading.kind is Kind.LLM:
+        own, other = {**other, **shared}, own
+    foreign = set(other) - set(own)
+    return {
+        name: {**given, **(own.get(name, {}) if reading.kind is Kind.LLM else {})}
+        for name, given in reading.catalogue.gates.items()
+        if name not in foreign
+    }
 
 
 def parameters_of(

@@ -99,6 +99,10 @@ def _pin(name: str, shape: PinShape, reading: Reading) -> Pin:
             reading.note((*path, "url"), message)
         if shape.model is None:
             reading.note(path, f"pin '{name}' names no model", "such as model: gpt-4o-mini")
+    return _as_pin(name, shape)
+
+
+def _as_pin(name: str, shape: PinShape) -> Pin:
     return Pin(
         name=name,
         provider=Provider(shape.provider),
@@ -145,7 +149,7 @@ def _price(name: str, shape: PinShape, reading: Reading) -> Price | None:
     if stated is None:
         if shape.provider == Provider.GGUF:
             return Price(input=0, output=0, version="this machine")
-        return reading.catalogue.price_of(shape.provider, shape.model or "")
+        return reading.catalogue.price_of(_as_pin(name, shape))
     currencies = {one[1] for one in (stated.input, stated.output, stated.cached_input, stated.per_call) if one}
     if len(currencies) > 1:
         reading.note(("pins", name, "price"), f"one price has one currency, not {' and '.join(sorted(currencies))}")

@@ -1,18 +1,63 @@
-"""Who may call: keys from the snapshot, their scopes and systems, and how much a body may weigh."""
+"""Who may call, how many at once, and how much a body may weigh."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
 
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.principal import Key, Scope, split_key
+from roadworthy.domain.snapshot import ServedSystem
+from roadworthy.domain.system import NonGoal
+from roadworthy.ports.records import RecordLog
+from roadworthy.serving.meter import Meter
 from roadworthy.serving.problem import Problem
 
 _CACHE: Final = 4096
 _BEARER: Final = "Bearer "
 _HOW: Final = "send 'Authorization: Bearer rw_…' or 'x-api-key: rw_…'; make a key with: roadworthy keys create"
+
+
+class Gate:
+    """How many requests of one system are inside; outlives swaps, so that a swap frees nobody's place."""
+
+    __slots__ = ("inside", "shadows")
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.shadows = 0
+
+
+class Parts:
+    """What the doors need besides the answerer; the worker's `main` picks them."""
+
+    def __init__(
+        self,
+        *,
+        log: RecordLog,
+        now: Callable[[], Micros],
+        read_counters: Callable[[], Mapping[str, int]],
+        count_stranger: Callable[[], None],
+    ) -> None:
+        self.log = log
+        self.now = now
+        self.read_counters = read_counters
+        self.count_stranger = count_stranger
+
+
+class Guarded(Protocol):
+    """A system that admits so many requests and forbids some uses, whatever its kind."""
+
+    served: ServedSystem
+    gate: Gate
+    meter: Meter
+    forbidden: Mapping[str, NonGoal]
+
+    @property
+    def name(self) -> str:
+        """Return the system's name."""
+        ...
 
 
 class KeyRing:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 from granian.rsgi import (
@@ -14,24 +14,37 @@ from granian.rsgi import (
     ProtocolError,  # pyright: ignore[reportPrivateImportUsage]
 )
 
-from roadworthy.domain.moment import Micros
 from roadworthy.domain.principal import Scope
 from roadworthy.domain.record import Flag
 from roadworthy.errors import NotFoundError
-from roadworthy.ports.records import RecordLog
 from roadworthy.serving import metrics, openapi, outcomes, v2
-from roadworthy.serving.admit import read_body
+from roadworthy.serving.admit import Guarded, Parts, read_body
 from roadworthy.serving.answer import Answerer
 from roadworthy.serving.attempt import Intake, Reply, Spent
 from roadworthy.serving.problem import Problem, not_found, unavailable
 from roadworthy.serving.responding import no_such_path, reply_headers, respond, wrong_method
 from roadworthy.serving.table import Place, Table
 
+if TYPE_CHECKING:
+    from roadworthy.serving.gateway.place import ChatPlace
+
 Door: TypeAlias = Callable[[Any, Any, str], Awaitable[None]]
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("roadworthy.serving")
 _UNAUTHENTICATED: Final = 401
 _V1: Final = "/v1/systems/"
+
+
+class Doors(Protocol):
+    """Further paths, of systems of another kind."""
+
+    def serves(self, path: str) -> bool:
+        """Claim that a path is one of these."""
+        ...
+
+    async def answer(self, scope: Any, proto: Any, path: str) -> None:
+        """Answer one request, whatever is wrong with it."""
+        ...
 
 
 class App:
@@ -43,6 +56,7 @@ class App:
         self.answerer = answerer
         self.parts = parts
         self.environment = environment
+        self.gateway: Doors | None = None
         self._doors: dict[tuple[str, str], Door] = {
             ("GET", "/healthz"): self._health,
             ("GET", "/v2/health/live"): self._live,
@@ -58,6 +72,8 @@ class App:
         try:
             if path.startswith(_V1) and path.endswith("/predict"):
                 await self._predict(scope, proto, path[len(_V1) : -len("/predict")])
+            elif self.gateway is not None and self.gateway.serves(path):
+                await self.gateway.answer(scope, proto, path)
             else:
                 await self._other(scope, proto, path)
         except Problem as problem:
@@ -123,11 +139,26 @@ class App:
             raise unavailable(
                 f"none of the releases of '{system}' could be loaded", f"roadworthy status --system {system}"
             )
+        if (system, environment) in table.chats:
+            raise not_found(f"'{system}' is of kind llm", "POST /v1/chat/completions with it as the model")
         known = [name for name, where in table.places if where == environment]
         error = NotFoundError.among("system", system[:80], known)
         raise not_found(f"{error.message} in environment '{environment[:80]}'")
 
-    def guard(self, place: Place, headers: Any) -> None:
+    def _known(self, headers: Any, system: str) -> tuple[Place | ChatPlace, Intake]:
+        """Find a system of any kind for its outcomes.
+
+        Raises:
+            Problem: 503 not ready, 401, 403, 404.
+        """
+        chat = self.need_table().chats.get((system, headers.get("x-roadworthy-environment") or self.environment))
+        if chat is None:
+            return self.admit(headers, Scope.OUTCOME, system, time.perf_counter())
+        now = self.parts.now()
+        key = self.need_table().keys.require(headers, Scope.OUTCOME, system, now)
+        return chat, Intake(key.id, "", time.perf_counter(), now)
+
+    def guard(self, place: Guarded, headers: Any) -> None:
         """Refuse what is too much, and what the system must not be used for.
 
         Raises:
@@ -171,7 +202,7 @@ class App:
         """`POST /v1/systems/{system}/outcomes`: 202 once every outcome is in the log."""
         if scope.method != "POST":
             raise wrong_method("POST")
-        place, intake = self.admit(scope.headers, Scope.OUTCOME, system, time.perf_counter())
+        place, intake = self._known(scope.headers, system)
         body = await read_body(proto, scope.headers, place.served.serve.max_body_bytes)
         given = outcomes.read(
             body,
@@ -242,23 +273,6 @@ class App:
         if self.table is None:
             raise unavailable(f"not ready: {self.why_not_ready}", "roadworthy status")
         return self.table
-
-
-class Parts:
-    """What the doors need besides the answerer; the worker's `main` picks them."""
-
-    def __init__(
-        self,
-        *,
-        log: RecordLog,
-        now: Callable[[], Micros],
-        read_counters: Callable[[], Mapping[str, int]],
-        count_stranger: Callable[[], None],
-    ) -> None:
-        self.log = log
-        self.now = now
-        self.read_counters = read_counters
-        self.count_stranger = count_stranger
 
 
 class Flagged(Problem):

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from roadworthy import plugins
 from roadworthy.domain.digest import Digest
 from roadworthy.domain.interface import Field, FieldType, Interface, Scalar
 from roadworthy.domain.snapshot import ServedRelease, ServedSystem, Snapshot
-from roadworthy.domain.system import ServePlan
+from roadworthy.domain.system import Kind, ServePlan
 from roadworthy.errors import PluginError, RoadworthyError
 from roadworthy.ports.artifacts import Artifacts
 from roadworthy.ports.runtime import Predictor
 from roadworthy.runtimes.columns import gather
-from roadworthy.serving.admit import KeyRing
+from roadworthy.serving.admit import Gate, KeyRing
 from roadworthy.serving.batcher import SLOW_S, Runner
 from roadworthy.serving.meter import Counters, Meter
 from roadworthy.serving.native_process import NativeProcess
 from roadworthy.serving.runners import ThreadRunner, pace_of
-from roadworthy.serving.table import Gate, Place, Ready, Table, place_of
+from roadworthy.serving.table import Place, Ready, Table, place_of
+
+if TYPE_CHECKING:
+    from roadworthy.serving.gateway.place import ChatLoader, ChatPlace, ChatReady
 
 _log: Final = logging.getLogger("roadworthy.serving")
 
@@ -40,10 +43,19 @@ class Loaded:
 class Loader:
     """Loads releases through the runtimes. Keeps counting and load-shedding state across tables."""
 
-    def __init__(self, artifacts: Artifacts, artifacts_folder: Path, counters: Counters) -> None:
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        artifacts_folder: Path,
+        counters: Counters,
+        open_chats: Callable[[], ChatLoader] | None = None,
+    ) -> None:
         self._artifacts = artifacts
         self._folder = artifacts_folder
         self._counters = counters
+        self._open_chats = open_chats
+        self._chats: ChatLoader | None = None
+        self._chat_ready: dict[Digest, ChatReady] = {}
         self._meters: dict[tuple[str, str], Meter] = {}
         self._gates: dict[tuple[str, str], Gate] = {}
 
@@ -53,6 +65,8 @@ class Loader:
         ready: dict[Digest, Ready] = {}
         refused: dict[Digest, str] = {}
         for system in snapshot.systems:
+            if system.kind == Kind.LLM:
+                continue
             for release_id in system.route.releases:
                 if release_id in ready or release_id in refused:
                     continue
@@ -64,9 +78,11 @@ class Loader:
                 except RoadworthyError as error:
                     refused[release_id] = error.message
                     _log.warning("release %s is refused: %s", release_id, error.message)
+        chats = await self._chat_places(snapshot, refused, old)
         places, unserved = self._places(snapshot, ready, refused, old)
+        lost = {(one.name, one.environment) for one in snapshot.systems if one.kind == Kind.LLM} - set(chats)
         used = {one.id: one for place in places.values() for one in place.ready.values()}
-        table = Table(snapshot.version, places, KeyRing(snapshot.keys), used, unserved)
+        table = Table(snapshot.version, places, KeyRing(snapshot.keys), used, chats, unserved | lost)
         retired = tuple(one for name, one in kept.items() if name not in used)
         return Loaded(table, tuple(refused.items()), retired)
 
@@ -76,6 +92,8 @@ class Loader:
         places: dict[tuple[str, str], Place] = {}
         unserved: set[tuple[str, str]] = set()
         for system in snapshot.systems:
+            if system.kind == Kind.LLM:
+                continue
             where = (system.name, system.environment)
             before = old.places.get(where) if old else None
             arms_refused = any(arm.release in refused for arm in system.route.arms if arm.share > 0)
@@ -88,6 +106,43 @@ class Loader:
             else:
                 places[where] = place
         return places, frozenset(unserved)
+
+    async def _chat_places(
+        self, snapshot: Snapshot, refused: dict[Digest, str], old: Table | None
+    ) -> dict[tuple[str, str], ChatPlace]:
+        """Make the systems of kind llm ready; nothing of theirs is imported where there is none."""
+        systems = [one for one in snapshot.systems if one.kind == Kind.LLM]
+        if not systems and self._chats is None:
+            return {}
+        if self._open_chats is None:
+            raise PluginError("this worker serves no systems of kind llm")
+        self._chats = self._chats or self._open_chats()
+        places: dict[tuple[str, str], ChatPlace] = {}
+        ready: dict[Digest, ChatReady] = {}
+        for system in systems:
+            where = (system.name, system.environment)
+            for release_id in system.route.releases:
+                try:
+                    known = self._chat_ready.get(release_id)
+                    ready[release_id] = await self._chats.release(_named(system, release_id), system, known)
+                except RoadworthyError as error:
+                    refused[release_id] = error.message
+                    _log.warning("release %s is refused: %s", release_id, error.message)
+            before = old.chats.get(where) if old else None
+            if before is not None and any(arm.release in refused for arm in system.route.arms if arm.share > 0):
+                places[where] = before
+                continue
+            place = self._chats.place(system, ready, self._meter(*where), self._gates.setdefault(where, Gate()))
+            if place is not None:
+                places[where] = place
+        self._chat_ready = {one.id: one for place in places.values() for one in place.ready.values()}
+        await self._chats.prune(self._chat_ready.values())
+        return places
+
+    async def close(self) -> None:
+        """End what belongs to no single release."""
+        if self._chats is not None:
+            await self._chats.close()
 
     def _meter(self, system: str, environment: str) -> Meter:
         where = (system, environment)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
-from roadworthy.domain.digest import Digest, digest
+from roadworthy.domain.digest import Digest
 from roadworthy.domain.interface import Interface
 from roadworthy.domain.route import Route
 from roadworthy.domain.snapshot import ServedRelease, ServedSystem
 from roadworthy.domain.system import NonGoal, ServePlan
 from roadworthy.runtimes.breaker import Breaker
-from roadworthy.serving.admit import KeyRing
+from roadworthy.serving.admit import Gate, KeyRing
 from roadworthy.serving.batcher import Batcher, Runner
 from roadworthy.serving.compiled import Compiled
+from roadworthy.serving.compiling import compiled, interface_id
 from roadworthy.serving.meter import Meter
 from roadworthy.serving.outputs import OutputShape
+
+if TYPE_CHECKING:
+    from roadworthy.serving.gateway.place import ChatPlace
 
 SHADOW_GATHER_S: Final = 0.05
 """Shadows wait for company: a call in another thread costs the serving thread more than the model does."""
@@ -69,16 +73,6 @@ class Away:
         """Leave the model to its owner."""
 
 
-class Gate:
-    """How many requests of one system are inside; outlives swaps, so that a swap frees nobody's place."""
-
-    __slots__ = ("inside", "shadows")
-
-    def __init__(self) -> None:
-        self.inside = 0
-        self.shadows = 0
-
-
 @dataclass(slots=True, eq=False)
 class Place:
     """One system in one environment, ready to answer."""
@@ -109,36 +103,14 @@ class Place:
 
 @dataclass(slots=True, eq=False)
 class Table:
-    """Everything a worker answers from. `places` by (system, environment)."""
+    """Everything a worker answers from, by (system, environment): `places` of kind model, `chats` of kind llm."""
 
     version: int
     places: Mapping[tuple[str, str], Place]
     keys: KeyRing
     ready: Mapping[Digest, Ready]
+    chats: Mapping[tuple[str, str], ChatPlace] = field(default_factory=dict[tuple[str, str], "ChatPlace"])
     unserved: frozenset[tuple[str, str]] = frozenset()
-
-
-_COMPILED: dict[tuple[Digest, str], Compiled] = {}
-_IDS: dict[int, tuple[Interface, Digest]] = {}
-
-
-def interface_id(interface: Interface) -> Digest:
-    """Name an interface; records carry it, so that their columns can be read later."""
-    known = _IDS.get(id(interface))
-    if known is None or known[0] is not interface:
-        if len(_IDS) > 1000:  # noqa: PLR2004 (a bound, no meaning)
-            _IDS.clear()
-        known = _IDS[id(interface)] = (interface, digest(interface))
-    return known[1]
-
-
-def compiled(interface: Interface, plan: ServePlan) -> Compiled:
-    """Return an interface compiled under a policy for violations; the same one is compiled once."""
-    name = (interface_id(interface), plan.on_violation)
-    made = _COMPILED.get(name)
-    if made is None:
-        made = _COMPILED[name] = Compiled(interface, plan.on_violation)
-    return made
 
 
 def place_of(served: ServedSystem, ready: Mapping[Digest, Ready], meter: Meter, gate: Gate) -> Place | None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from roadworthy.domain.record import Flag
 from roadworthy.domain.snapshot import Acknowledgement
@@ -24,8 +24,9 @@ from roadworthy.errors import RoadworthyError
 from roadworthy.ports.clock import Clock
 from roadworthy.ports.snapshots import Snapshots
 from roadworthy.runtimes.parent import end_with_parent
+from roadworthy.serving.admit import Parts
 from roadworthy.serving.answer import Answerer
-from roadworthy.serving.app import App, Parts
+from roadworthy.serving.app import App
 from roadworthy.serving.faults import DISK_FULL, DrilledLog, FaultFolder
 from roadworthy.serving.granian_loop import drive, granian_serve
 from roadworthy.serving.loading import Loader
@@ -41,6 +42,9 @@ from roadworthy.stores.records.counters import ANSWERS, UNRECORDED, Counters, co
 from roadworthy.stores.records.ids import new_record_id
 from roadworthy.stores.records.log import open_log
 from roadworthy.stores.snapshots import FileSnapshots
+
+if TYPE_CHECKING:
+    from roadworthy.serving.gateway.place import ChatLoader
 
 POLL_S: Final = 0.1
 RETIRE_AFTER_S: Final = 2.0
@@ -96,6 +100,7 @@ class Worker:
         table = self.app.table
         for ready in [*(table.ready.values() if table else ()), *(one for _, one in self._retiring)]:
             await ready.runner.close()
+        await self._loader.close()
         self._log.close()
 
     async def _follow(self) -> None:
@@ -213,11 +218,19 @@ def open_worker(start: Start) -> Opened:
         read_counters=lambda: totals(home.counters),
         count_stranger=lambda: counters.add(unauthenticated),
     )
+    app, artifacts = App(answerer, parts, start.environment), FileArtifacts(home.artifacts)
+
+    def open_chats() -> ChatLoader:
+        # Imported for the first system of kind llm: its extras need not be installed where there is none.
+        from roadworthy.serving.gateway.opening import open_gateway
+
+        return open_gateway(app, home, artifacts, log, partial(new_record_id, start.number), answerer.extra_flags)
+
     worker = Worker(
         name=name,
         snapshots=FileSnapshots(home.snapshot, home.workers),
-        loader=Loader(FileArtifacts(home.artifacts), home.artifacts, counters),
-        app=App(answerer, parts, start.environment),
+        loader=Loader(artifacts, home.artifacts, counters, open_chats),
+        app=app,
         log=log,
         faults=FaultFolder(home.root, _wall),
         clock=clock,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from roadworthy import plugins
 from roadworthy.domain.candidate import Candidate
+from roadworthy.domain.pin import Pin, Price
 from roadworthy.manifest.catalogue import GATE_PARAMETERS, Catalogue
 from roadworthy.ports.plane import Plane
 from roadworthy.settings import Settings
@@ -72,7 +74,16 @@ def catalogue() -> Catalogue:
         monitors=plugins.names("monitors"),
         actions=plugins.names("actions"),
         runtimes=plugins.names("runtimes"),
+        guards={name: dict(plugins.load("guards", name).defaults) for name in plugins.names("guards")},
+        price_of=_listed_price,
     )
+
+
+def _listed_price(pin: Pin) -> Price | None:
+    """Look a pin's price up in the bundled list; imported only for a manifest that has one without a price."""
+    from roadworthy.runtimes.llm.prices import price_of
+
+    return price_of(pin, datetime.now(UTC).date())
 
 
 def prove_loads(plane: Plane) -> Callable[[Candidate], None]:

@@ -1,0 +1,259 @@
+"""A question answered piece by piece. Until the first piece has left, the chain works as it does for a whole answer.
+
+When a model breaks off midway, what was sent cannot be taken back: a line says so, and the next of the chain answers
+from the start. A caller who hangs up does not stop the call: it is read to its end, so that its cost is known.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from roadworthy.domain.record import Flag
+from roadworthy.guards.chain import ChainStream
+from roadworthy.ports.chat import Chunk, ProviderTrouble
+from roadworthy.ports.guard import Blocked
+from roadworthy.serving.gateway.answer import ChatAnswerer, note_rulings
+from roadworthy.serving.gateway.calling import Passed
+from roadworthy.serving.gateway.chain import Link, links
+from roadworthy.serving.gateway.place import ChatReady
+from roadworthy.serving.gateway.told import DONE, encode, error_document, mark_of, piece, usage_piece
+from roadworthy.serving.gateway.turn import Said, Turn
+from roadworthy.serving.problem import Problem
+
+_log: Final = logging.getLogger("roadworthy.serving")
+BROKE_OFF: Final = "\n\n[The answer broke off here. What follows is a new answer by {name}.]\n\n"
+
+
+class Line(Protocol):
+    """Where the pieces go. `start` sends the headers; `send` raises `Gone` when the caller hung up."""
+
+    def start(self, turn: Turn) -> None:
+        """Send status and headers."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send one or more events."""
+        ...
+
+
+class Gone(Exception):
+    """The caller hung up."""
+
+
+class Outlet:
+    """Sends pieces while the caller is there; remembers the text that left, and whether anything did."""
+
+    def __init__(self, line: Line, turn: Turn) -> None:
+        self._line = line
+        self._turn = turn
+        self.text: list[str] = []
+        self.has_begun = False
+        self.opening = b""
+
+    async def silent(self, data: bytes, *, waits: bool) -> None:
+        """Send an event without text. One that only opens the answer waits for the first that says something."""
+        if not waits:
+            await self.raw(data)
+        elif not self.has_begun:
+            self.opening += data
+
+    async def raw(self, data: bytes, text: str = "") -> None:
+        """Send bytes that are an event already."""
+        turn = self._turn
+        if self.opening:
+            data, self.opening = self.opening + data, b""
+        if not self.has_begun:
+            self.has_begun = True
+            turn.first_token_us = int((time.perf_counter() - turn.intake.started) * 1e6)
+            self._begin()
+        if text:
+            self.text.append(text)
+        await self._send(data)
+
+    async def say(self, text: str) -> None:
+        """Send a text as one event."""
+        if not self.has_begun:
+            await self.raw(piece(self._turn, {"role": "assistant", "content": ""}))
+        if text:
+            await self.raw(piece(self._turn, {"content": text}), text)
+
+    async def end(self, finish: str, document: dict[str, Any] | None, *, recorded: bool) -> None:
+        """Send the finish, what it cost, and the last word."""
+        turn = self._turn
+        if not self.has_begun:
+            await self.raw(b"")
+        mark = mark_of(turn, recorded=recorded)
+        if document is None:
+            data = piece(turn, {}, finish, roadworthy=mark)
+        else:
+            first: dict[str, Any] = {**document["choices"][0], "delta": {}, "finish_reason": finish}
+            data = b"data: " + encode({**document, "choices": [first], "roadworthy": mark}) + b"\n\n"
+        await self._send(data + (usage_piece(turn) if turn.request.wants_usage else b"") + DONE)
+
+    async def fail(self, problem: Problem) -> None:
+        """Say that it went wrong after it began; without the last word, so that no client takes it for whole."""
+        await self._send(b"data: " + encode(error_document(problem)) + b"\n\n")
+
+    def _begin(self) -> None:
+        try:
+            self._line.start(self._turn)
+        except Gone:
+            self._leave()
+
+    async def _send(self, data: bytes) -> None:
+        if self._turn.is_gone:
+            return
+        try:
+            await self._line.send(data)
+        except Gone:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._turn.is_gone = True
+        self._turn.flags |= Flag.ABANDONED
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a stream ended: the finish reason, and the provider's last event, to be sent with ours in it."""
+
+    finish: str
+    document: dict[str, Any] | None = None
+
+
+class Streamer:
+    """Answers turns as streams."""
+
+    def __init__(self, answerer: ChatAnswerer) -> None:
+        self._answerer = answerer
+
+    async def answer(self, turn: Turn, line: Line) -> None:
+        """Answer a turn on a line and record it.
+
+        Raises:
+            BadRequest: a guard does not let the question pass; nothing has been sent.
+            Problem: nobody could answer, and nothing has been sent.
+        """
+        out, ending = Outlet(line, turn), None
+        name = self._answerer.find_cached(turn)
+        if turn.said is not None:
+            await out.say(turn.said.text)
+        else:
+            ending = await self._chain(turn, out)
+        if turn.said is None:
+            if not out.has_begun:
+                self._answerer.withhold(turn)
+            if turn.said is None:
+                await self._give_up(turn, out)
+                return
+            await out.say("")
+        turn.said.text = "".join(out.text)
+        self._answerer.keep_cached(turn, name)
+        recorded = self._answerer.finish(turn, 200)
+        await out.end(turn.said.finish, ending, recorded=recorded)
+
+    async def _give_up(self, turn: Turn, out: Outlet) -> None:
+        problem = self._answerer.none_left(turn)
+        if not out.has_begun:
+            raise problem
+        turn.said = Said(text="".join(out.text), finish="error")
+        self._answerer.refuse(turn, problem)
+        await out.fail(problem)
+
+    async def _chain(self, turn: Turn, out: Outlet) -> dict[str, Any] | None:
+        """Ask one after another until somebody answered; returns the provider's last event, if there was one."""
+        deadline = turn.intake.started + turn.place.deadline_s
+        for link in links(turn.place, turn.intended):
+            turn.answered_by, out.opening = link, b""
+            broke_off = bool(out.text)
+            plain = self._answerer.say_without_model(turn, link)
+            if plain is not None:
+                turn.said = plain
+                await out.say(BROKE_OFF.format(name=link.name) + plain.text if broke_off else plain.text)
+                return None
+            ending = await self._ask(turn, link, out, deadline, broke_off=broke_off)
+            if ending is not None:
+                turn.said = Said(text="", finish=ending.finish)
+                return ending.document
+        turn.answered_by = None
+        return None
+
+    async def _ask(self, turn: Turn, link: Link, out: Outlet, deadline: float, *, broke_off: bool) -> Ending | None:
+        ready = link.ready
+        held = ready.models.get(link.pin) if ready is not None else None
+        if ready is None or held is None or time.perf_counter() >= deadline:
+            turn.step("attempt", link.name, "missing" if held is None else "late")
+            return None
+        ready.in_flight += 1
+        try:
+            body = self._answerer.body(turn, ready)
+            async with aclosing(self._answerer.caller.stream(turn, held, body, deadline)) as chunks:
+                return await self._pass_on(turn, link, chunks, out, broke_off=broke_off)
+        except Passed as passed:
+            turn.step("attempt", link.name, passed.outcome, 0, passed.detail)
+        except Blocked as blocked:
+            note_rulings(turn, (blocked.ruling,))
+        except ProviderTrouble:
+            pass  # its step and its cost are noted already
+        except Problem:
+            raise
+        except Exception as error:  # noqa: BLE001 (a provider's code must not take the answer with it)
+            _log.exception("pin %s failed inside the gateway", link.name)
+            turn.flags |= Flag.FAILED
+            turn.step("attempt", link.name, "error", 0, type(error).__name__)
+        finally:
+            ready.in_flight -= 1
+        return None
+
+    async def _pass_on(
+        self, turn: Turn, link: Link, chunks: AsyncIterator[Chunk], out: Outlet, *, broke_off: bool
+    ) -> Ending:
+        """Send what comes as it comes, past the guards; the event that ends it is kept until its cost is known.
+
+        Raises:
+            Blocked: a guard does not let the answer go on.
+            ProviderTrouble: the provider broke off.
+        """
+        ready = link.ready
+        assert ready is not None, "a model belongs to a release"
+        guards = self._watch(turn, ready)
+        ending = Ending("stop")
+        if broke_off:
+            out.opening = piece(turn, {"content": BROKE_OFF.format(name=link.name)})
+        async for chunk in chunks:
+            if chunk.finish:
+                ending = Ending(chunk.finish, dict(chunk.document))
+            if chunk.text:
+                passed = chunk.text if guards is None else guards.feed(chunk.text)
+                if passed == chunk.text and not chunk.finish:
+                    await out.raw(_event(chunk), passed)
+                elif passed:
+                    await out.raw(piece(turn, {"content": passed}), passed)
+            elif not chunk.finish and chunk.document.get("choices"):
+                await out.silent(_event(chunk), waits=not _calls_tools(chunk))
+        if guards is not None:
+            rest = guards.close()
+            if rest:
+                await out.raw(piece(turn, {"content": rest}), rest)
+            note_rulings(turn, guards.rulings())
+            ending.finish = guards.finish or ending.finish
+        return ending
+
+    def _watch(self, turn: Turn, ready: ChatReady) -> ChainStream | None:
+        if not ready.has_guards:
+            return None
+        return ready.guards.stream(self._answerer.context(turn, ready, self._answerer.prepare(turn, ready)))
+
+
+def _event(chunk: Chunk) -> bytes:
+    return b"data: " + (chunk.raw or encode(chunk.document)) + b"\n\n"
+
+
+def _calls_tools(chunk: Chunk) -> bool:
+    delta: Any = chunk.document["choices"][0].get("delta")
+    return bool(delta and delta.get("tool_calls"))
