@@ -15,7 +15,8 @@ MARKDOWN: Final = frozenset({".md", ".markdown"})
 UNTITLED: Final = "start"
 """The slug of text before a file's first heading."""
 
-_HEADING: Final = re.compile(r"^ {0,3}(#{1,6})\s+(.+?)\s*#*\s*$")
+_HEADING: Final = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.*)$")
+_CLOSING: Final = re.compile(r"[ \t]#+$")
 _FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _FRONT_MATTER: Final = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
@@ -86,7 +87,8 @@ def _sections(text: str, is_markdown: bool) -> Iterator[tuple[tuple[str, ...], l
             continue
         yield tuple(title for _, title in trail), lines
         depth = len(heading[1])
-        trail = [*((level, title) for level, title in trail if level < depth), (depth, heading[2].replace("`", ""))]
+        title = _CLOSING.sub("", heading[2].rstrip()).rstrip().replace("`", "")
+        trail = [*((level, above) for level, above in trail if level < depth), (depth, title)]
         lines = []
     yield tuple(title for _, title in trail), lines
 

@@ -22,7 +22,7 @@ _MARK: Final = re.compile(r"[\[【]([^\[\]【】]{1,300})[\]】]")
 _PLACE: Final = re.compile(r"\^?\d{1,3}")
 _CODE: Final = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 _UNBRACKETED: Final = str.maketrans("[]【】", "()()")
-_GAP: Final = re.compile(r"\s+(?=[.,;:!?])")
+_GAP: Final = re.compile(" (?=[.,;:!?])")
 _LEADING: Final = re.compile(r"^(?:[\[【][^\[\]【】]{1,300}[\]】]\s*)+[.,;]?\s*")
 _LEAST_TERMS: Final = 2
 _EXTRACTED: Final = 2
@@ -125,7 +125,7 @@ def support(
     for text, marks in _marked(answer):
         if not _claims(text):
             continue
-        cited = [hit for hit in (_passage(mark, passages) for mark in marks) if hit]
+        cited = [hit for hit in (_passage(mark, passages) for mark in dict.fromkeys(marks)) if hit]
         found.append(_best_support(text, cited or passages, embedder, least_overlap, least_cosine))
     share = sum(one.is_supported for one in found) / len(found) if found else None
     return Groundedness(share, tuple(found))
@@ -156,7 +156,8 @@ def _marked(answer: str) -> list[tuple[str, tuple[str, ...]]]:
             found[-1] = (before, marks + _marks(lead[0]))
             sentence = sentence[lead.end() :]  # noqa: PLW2901 (what is left of it)
         if words(sentence):
-            found.append((_GAP.sub("", _MARK.sub(_unmarked, sentence)).strip(), _marks(sentence)))
+            bare = " ".join(_MARK.sub(_unmarked, sentence).split())
+            found.append((_GAP.sub("", bare), _marks(sentence)))
     return found
 
 

@@ -17,8 +17,8 @@ STOP_WORDS: Final = frozenset(_GRAMMAR.split())
 _WORD: Final = re.compile(r"[^\W_]+")
 _FENCE: Final = re.compile(r"^[ \t]*(```|~~~).*$", re.MULTILINE)
 _LINK: Final = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)")
-_TAG: Final = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->", re.DOTALL)
-_RULE_ROW: Final = re.compile(r"^[ \t]*\|?[ \t:|-]*-{2,}[ \t:|-]*$", re.MULTILINE)
+_TAG: Final = re.compile(r"</?[a-zA-Z][^<>]*>")
+_RULE_MARKS: Final = frozenset("|-: \t")
 _HEADING: Final = re.compile(r"^#{1,6}\s+", re.MULTILINE)
 _ITEM: Final = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^\sa-z])")
@@ -67,9 +67,9 @@ def plain(markdown: str) -> str:
 
     Rows of a table become lines whose cells are parted by commas, so that a sentence never crosses them.
     """
-    text = _LINK.sub(r"\1", _TAG.sub("", _FENCE.sub("", markdown)))
-    text = _HEADING.sub("", _RULE_ROW.sub("", text))
-    lines = [_cells(line) if line.lstrip().startswith("|") else line for line in text.split("\n")]
+    text = _LINK.sub(r"\1", _TAG.sub("", _without_comments(_FENCE.sub("", markdown))))
+    rows = ("" if _is_rule(line) else line for line in _HEADING.sub("", text).split("\n"))
+    lines = [_cells(line) if line.lstrip().startswith("|") else line for line in rows]
     return "\n".join(lines).replace("`", "").replace("**", "").strip()
 
 
@@ -79,6 +79,16 @@ def sentences(markdown: str) -> list[str]:
     for block in _blocks(plain(markdown)):
         found += [part.strip() for part in _SENTENCE_END.split(block) if _WORD.search(part)]
     return found
+
+
+def _without_comments(text: str) -> str:
+    """Leave out HTML comments in one pass, also where a model writes ten thousand that never end."""
+    first, *others = text.split("<!--")
+    return first + "".join(part.partition("-->")[2] if "-->" in part else part for part in others)
+
+
+def _is_rule(line: str) -> bool:
+    return "--" in line and set(line) <= _RULE_MARKS
 
 
 def _cells(row: str) -> str:

@@ -162,3 +162,9 @@ def test_terms_are_folded_and_without_grammar():
         "rais",
         "über",
     ]
+
+
+def test_a_closed_heading_loses_its_marks_and_a_sharp_stays():
+    """`## Keys ##` is called Keys, and C# keeps its name."""
+    found = chunk({"a.md": "## Keys ##\n\none\n\n# C#\n\ntwo\n\n# " + " " * 50_000 + "far\n\nthree"})
+    assert [one.trail for one in found] == [("Keys",), ("C#",), ("far",)]

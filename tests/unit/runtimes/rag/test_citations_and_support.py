@@ -129,3 +129,13 @@ def test_two_best_sentences_keep_their_order():
 def test_no_passages_give_no_extract():
     """Where nothing was found the caller abstains."""
     assert best_passage([], "anything") is None
+
+
+@pytest.mark.parametrize(
+    "piece", ["<!--", "-", "- ", " ", "[", "[1", "[1]", "【", "`", "```", ".", ". ", "(", "|", "<a", "a" * 9]
+)
+def test_an_answer_written_to_keep_the_reader_busy_is_read_in_one_pass(piece):
+    """A model, or who speaks through it, cannot stop a worker with a long answer."""
+    answer = "Make " + piece * 100_000 + "x the new key"
+    assert check_citations(answer, HITS).missing == ()
+    assert support(answer, HITS).share in {0, 1, None}
