@@ -12,7 +12,7 @@ from roadworthy.domain.exposure import first_route
 from roadworthy.domain.ledger import Decide, Noun
 from roadworthy.domain.principal import Actor
 from roadworthy.domain.release import Release
-from roadworthy.domain.system import GatePlan, System
+from roadworthy.domain.system import GatePlan, Kind, System
 from roadworthy.domain.verdict import Verdict, VerdictState
 from roadworthy.errors import Conflict, InconclusiveError, ReleaseRefused
 from roadworthy.lifecycle import present
@@ -49,17 +49,28 @@ def baseline_first(asked: ReleaseRequest, built: BuildResult) -> None:
     if baseline is None:
         return
     if baseline.id not in present.releases(asked.plane, asked.system.name):
-        asked.tell("judging the baseline")
-        verdict = _contract_of(asked, baseline)
-        if verdict.state not in (VerdictState.PASS, VerdictState.WAIVED):
-            message = f"the baseline of {asked.system.name} is refused: {verdict.gate} ({verdict.reason})"
-            if verdict.state is VerdictState.INCONCLUSIVE:
-                raise InconclusiveError(message, hint="run it again once that is mended")
-            raise ReleaseRefused(message, hint=f"mend {asked.system.content.baseline}")
+        verdicts = _judged(asked, baseline) if asked.system.kind is Kind.MODEL else ()
         asked.prove_loads(baseline)
-        asked.plane.ledger.commit([_admission(asked, _baseline_release(asked, baseline, verdict))])
+        asked.plane.ledger.commit([_admission(asked, _baseline_release(asked, baseline, verdicts))])
         asked.tell(f"{asked.system.name}@baseline is admitted")
     _serve_baseline(asked, baseline.id)
+
+
+def _judged(asked: ReleaseRequest, baseline: Candidate) -> tuple[str, ...]:
+    """Judge a baseline of kind model by the contract; one of kind llm only quotes, and is judged as the rival.
+
+    Raises:
+        ReleaseRefused: it breaks the interface.
+        InconclusiveError: that could not be said.
+    """
+    asked.tell("judging the baseline")
+    verdict = _contract_of(asked, baseline)
+    if verdict.state not in (VerdictState.PASS, VerdictState.WAIVED):
+        message = f"the baseline of {asked.system.name} is refused: {verdict.gate} ({verdict.reason})"
+        if verdict.state is VerdictState.INCONCLUSIVE:
+            raise InconclusiveError(message, hint="run it again once that is mended")
+        raise ReleaseRefused(message, hint=f"mend {asked.system.content.baseline}")
+    return (f"{baseline.id}/{verdict.gate}",)
 
 
 def _contract_of(asked: ReleaseRequest, baseline: Candidate) -> Verdict:
@@ -70,7 +81,7 @@ def _contract_of(asked: ReleaseRequest, baseline: Candidate) -> Verdict:
         return give(case, plan, trial, {})
 
 
-def _baseline_release(asked: ReleaseRequest, baseline: Candidate, verdict: Verdict) -> Release:
+def _baseline_release(asked: ReleaseRequest, baseline: Candidate, verdicts: tuple[str, ...]) -> Release:
     runs = asked.plane.ledger.states(Noun.RUN, asked.system.name)
     run = next((name for name, document in runs.items() if document["candidate"] == baseline.id), "")
     return Release(
@@ -82,7 +93,7 @@ def _baseline_release(asked: ReleaseRequest, baseline: Candidate, verdict: Verdi
         run=run,
         admitted_at=asked.plane.clock.now(),
         admitted_by=asked.actor.principal,
-        verdicts=(f"{baseline.id}/{verdict.gate}",),
+        verdicts=verdicts,
     )
 
 
