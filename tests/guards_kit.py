@@ -9,10 +9,12 @@ import re
 import string
 from functools import cache
 from importlib.metadata import distributions
+from itertools import pairwise
 from pathlib import Path
 
 from roadworthy.domain.principal import spell_key
 from roadworthy.guards.secret_formats import base62_crc32
+from roadworthy.ports.guard import StreamGuard
 
 ROOT = Path(__file__).parents[1]
 WORD = string.ascii_letters + string.digits
@@ -71,15 +73,31 @@ def keys() -> dict[str, str]:
 PERSONAL = {
     "email": ("ann.lee+news@example.co.uk", "x@y.io", "j_doe@mail.example.org", "müller@beispiel.de"),
     "phone": (
-        "+49 30 901820", "+14155552671", "+44 (20) 7946-0958", "0033 1 23 45 67 89", "(415) 555-2671", "415-555-2671",
-        "415.555.2671", "020 7946 0958", "07700 900123", "0171 1234567", "030/9018200", "01 23 45 67 89", "+91 98765 43210",
+        "+49 30 901820",
+        "+14155552671",
+        "+44 (20) 7946-0958",
+        "0033 1 23 45 67 89",
+        "(415) 555-2671",
+        "415-555-2671",
+        "415.555.2671",
+        "020 7946 0958",
+        "07700 900123",
+        "0171 1234567",
+        "030/9018200",
+        "01 23 45 67 89",
+        "+91 98765 43210",
     ),
-    "iban": ("GB29 NWBK 6016 1331 9268 19", "DE89370400440532013000", "FR14 2004 1010 0505 0001 3M02 606", "NO9386011117947"),
+    "iban": (
+        "GB29 NWBK 6016 1331 9268 19",
+        "DE89370400440532013000",
+        "FR14 2004 1010 0505 0001 3M02 606",
+        "NO9386011117947",
+    ),
     "card": ("4111 1111 1111 1111", "5555-5555-5555-4444", "378282246310005", "6011111111111117", "2223003122003222"),
     "ssn": ("123-45-6789", "078 05 1120"),
     "ip": ("203.0.113.7", "10.20.30.40", "2001:db8::8a2e:370:7334", "fe80::1ff:fe23:4567:890a"),
     "id_number": ("12345678Z", "X1234567L", "RSSMRA85T10A562S", "529.982.247-25"),
-}  # fmt: skip
+}
 
 SURROUNDINGS = (
     "Here it is: {} - keep it safe.",
@@ -100,13 +118,17 @@ def benign_sentences() -> tuple[str, ...]:
     Sentences that hold a mail address or a link are left out: altering those is what the guards are for.
     """
     texts = [page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").rglob("*.md"))]
-    for package in sorted(distributions(), key=lambda one: one.metadata["Name"]):
-        texts.append(package.read_text("METADATA") or "")
+    packages = sorted(distributions(), key=lambda one: one.metadata["Name"])
+    texts.extend(package.read_text("METADATA") or "" for package in packages)
     found: dict[str, None] = {}
     for text in texts:
         for piece in re.split(r"(?<=[.!?:])\s+|\n\s*\n|\n(?=[#*>|-])", text):
             sentence = " ".join(piece.split())
-            if 40 <= len(sentence) <= 400 and sentence.count(" ") > 5 and not re.search(r"://|@|www\.|mailto:", sentence):
+            if (
+                40 <= len(sentence) <= 400
+                and sentence.count(" ") > 5
+                and not re.search(r"://|@|www\.|mailto:", sentence)
+            ):
                 found[sentence] = None
     return tuple(found)
 
@@ -114,4 +136,11 @@ def benign_sentences() -> tuple[str, ...]:
 def split(text: str, places: list[int]) -> list[str]:
     """Cut a text at these places."""
     cuts = [0, *sorted({place % (len(text) + 1) for place in places}), len(text)]
-    return [text[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(cuts)]
+
+
+def drain(stream: StreamGuard, text: str, step: int, out: list[str]) -> None:
+    """Feed a text in steps and close, keeping in `out` what left before the stream was blocked."""
+    # Piece by piece, so that `out` has what left when a later piece raises.
+    out.extend(stream.feed(text[at : at + step]) for at in range(0, len(text), step))
+    out.append(stream.close())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Final, Self
 
-from roadworthy.guards.disguises import View, disguises, has_first_chunk, shares_chunks, views, whole_views
+from roadworthy.guards.disguises import View, disguises, has_first_chunk, is_escaped, shares_chunks, views, whole_views
 from roadworthy.guards.settled import settled
 from roadworthy.ports.chat import Document
 from roadworthy.ports.guard import Act, Blocked, GuardContext, Hit, Ruling
@@ -132,7 +132,7 @@ class CanaryStream:
         if not self._prompt.needles or not piece:
             return piece
         self._text += piece
-        window = self._prompt.window
+        window = self._prompt.window if is_escaped(self._text) else self._prompt.window // 2
         open_from, before = len(self._text), max(0, len(self._text) - window - len(piece))
         for view in views(self._text[before:]):
             self._compare(view.text)
@@ -140,7 +140,7 @@ class CanaryStream:
         self._watch_parts(piece)
         until = max(self._left, open_from)
         out = self._text[self._left : until]
-        kept = max(0, min(until, len(self._text) - window))
+        kept = max(0, min(until, len(self._text) - self._prompt.window))
         self._text, self._left = self._text[kept:], until - kept
         return out
 

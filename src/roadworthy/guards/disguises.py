@@ -65,6 +65,11 @@ def _base64_words(data: bytes) -> list[str]:
     return words
 
 
+def is_escaped(text: str) -> bool:
+    """Tell whether the text may hold escapes, in which a letter takes up to eight characters."""
+    return "%" in text or "&" in text or "\\" in text
+
+
 def whole_views(text: str) -> Iterator[str]:
     """Yield the folded readings of a whole answer, also of the first letters of its words and lines."""
     plain = folded(text)

@@ -18,8 +18,9 @@ from roadworthy.guards.spans import Span, counted, hits_of, merged, replaced
 from roadworthy.ports.chat import Document
 from roadworthy.ports.guard import Act, GuardContext, Ruling
 
-_LOOKS: Final = 4
+_LOOKS: Final = 16
 _TAG: Final = 2_048
+_NO_TAG: Final = 64
 
 
 class EgressGuard:
@@ -99,16 +100,13 @@ class EgressGuard:
 
 
 def _open_from(text: str) -> int:
-    """Return where the last word begins, or the last tag that has no end yet."""
+    """Return where the last word begins, or the word with the last tag that has no end yet."""
     tag = text.rfind("<", max(0, len(text) - _TAG))
-    if tag >= 0 and ">" not in text[tag:] and (text[tag + 1 : tag + 2].isalpha() or text[tag + 1 : tag + 2] in "!/?"):
-        return min(tag, _word_with_context(text, tag))
-    return word_from(text)
-
-
-def _word_with_context(text: str, tag: int) -> int:
-    """A tag may stand within a word, which is then held as a whole."""
-    return word_from(text[:tag]) if tag else 0
+    if tag < 0 or ">" in text[tag:] or not (text[tag + 1 : tag + 2].isalpha() or text[tag + 1 : tag + 2] in "!/?"):
+        return word_from(text)
+    # Without an attribute soon it is no tag but `a <b and` in prose, which need not wait.
+    is_tag = len(text) - tag < _NO_TAG or "=" in text[tag : tag + _NO_TAG]
+    return word_from(text[:tag] if is_tag else text)
 
 
 def _swallowed(span: Span, text: str) -> tuple[int, bool]:

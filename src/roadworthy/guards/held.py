@@ -76,6 +76,8 @@ class HeldStream:
         return rest
 
     def _let_out(self, until: int, *, closing: bool = False) -> str:
+        if until <= self._left and not closing and len(self._text) - self._left <= _MOST:
+            return ""
         spans = [span for span in self._how.spans(self._text) if span.end > self._left]
         for span in spans:
             # A span at the end of the text may still grow.

@@ -13,6 +13,8 @@ from roadworthy.guards.hosts import STRONG, WEAK
 
 _STOP: Final = r"\s<>\"'`|{}\^"
 # `https:evil.com` and `https:\evil.com` lead where `https://evil.com` leads; other schemes need their slashes.
+_SCHEMES: Final = (":/", ":\\", "http:", "https:", "ws:", "wss:", "ftp:", "ftps:")
+_ACTIVE_SCHEMES: Final = ("data:", "script:", "file:", "blob:")
 _URL: Final = re.compile(
     rf"(?<![A-Za-z0-9+.-])(?:(?i:https?|wss?|ftps?):[/\\]*|[A-Za-z][A-Za-z0-9+.-]{{0,30}}:[/\\]{{2,}})(?P<rest>[^{_STOP}]+)"
 )
@@ -24,11 +26,11 @@ _ACTIVE: Final = re.compile(
 )
 _MAIL: Final = re.compile(rf"(?<![\w-])(?i:mailto:)[^{_STOP}@]*@(?P<rest>[^{_STOP}]+)")
 _BARE: Final = re.compile(
-    r"(?<![\w@./\\:%+-])(?P<host>(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?P<ending>[^\W\d_]{2,24}|xn--[A-Za-z0-9-]{2,59}))\.?"
+    r"(?P<host>[^\W_](?<![\w@./\\:%+-].)(?:[\w-]{0,61}[^\W_])?\.(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){0,7}(?P<ending>[^\W\d_]{2,24}|xn--[A-Za-z0-9-]{2,59}))\.?"
     rf"(?P<port>:\d{{1,5}})?(?P<path>[/?#][^{_STOP}]*)?(?![\w@(-])"
 )
 _ADDRESS: Final = re.compile(
-    rf"(?<![\w@./\\:%+-])(?P<host>(?:\d{{1,3}}\.){{3}}\d{{1,3}})(?P<port>:\d{{1,5}})?(?P<path>/(?!\d{{1,2}}(?!\w))[^{_STOP}]+)"
+    rf"(?P<host>\d(?<![\w@./\\:%+-].)\d{{0,2}}\.(?:\d{{1,3}}\.){{2}}\d{{1,3}})(?P<port>:\d{{1,5}})?(?P<path>/(?!\d{{1,2}}(?!\w))[^{_STOP}]+)"
 )
 _AUTHORITY: Final = re.compile(r"[/\\]*([^/\\?#]*)(\\?)")
 _TRAILING: Final = ".,;:!?*_~"
@@ -55,9 +57,13 @@ class Link(NamedTuple):
 
 def plain_links(text: str, *, bare: bool) -> Iterator[Link]:
     """Yield the links that stand in the text as they are."""
-    if ":" in text:
+    # A colon is in most texts, what follows it in a link is not.
+    low = text.lower() if ":" in text else ""
+    if any(sign in low for sign in _SCHEMES):
         yield from _each(_URL, text, "url")
+    if any(sign in low for sign in _ACTIVE_SCHEMES):
         yield from _each(_ACTIVE, text, "active")
+    if "mailto:" in low:
         yield from _each(_MAIL, text, "mail")
     if "//" in text or "\\" in text:
         yield from _each(_RELATIVE, text, "url")

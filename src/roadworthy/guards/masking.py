@@ -18,8 +18,8 @@ KEY: Final = "key"
 CLASSES: Final = frozenset((*PERSONAL, KEY))
 """Every data class that rules can find: the personal ones, and `key` for keys, tokens and passwords."""
 
-# A mark can bring two texts together that were apart; a second look almost never finds anything.
-_LOOKS: Final = 4
+# A mark ends the word before it, so that the next of several that touch is seen at the next look only.
+_LOOKS: Final = 64
 
 
 class Masked(NamedTuple):

@@ -39,6 +39,7 @@ _IPV6: Final = re.compile(
 _VERSION: Final = re.compile(r"(?i:\bv|version|release|build|section|§|chapter|==|>=|<=|~=)[ :]*\Z")
 
 _INTERNATIONAL: Final = re.compile(rf"(?:\+(?<![\w+].)|00(?<![\w+.,:-]..)(?=[1-9]))[ ]?\(?\d[\d{_SEPARATORS}]{{6,30}}")
+_TRUNK_DIGITS: Final = range(9, 13)
 _GROUP: Final = re.compile(r"\d+")
 _PHONE_DIGITS: Final = range(8, 16)
 _AMERICAN: Final = re.compile(
@@ -170,8 +171,7 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
         if _is_american(match[0], match[1]):
             yield start, match.end()
     for match in _TRUNK.finditer(text):
-        if 9 <= len(_DIGITS.sub("", match[0])) <= 12:  # noqa: PLR2004 (national numbers with their 0)
-            yield match.span()
+        yield from _national(text, match)
     for match in _PAIRS.finditer(text):
         yield match.span()
     for match in _SOLID.finditer(text):
@@ -191,6 +191,17 @@ def _international(text: str, match: re.Match[str]) -> Iterator[tuple[int, int]]
         end = group.end()
         at = size
     if end and at in _PHONE_DIGITS and not text[end : end + 1].isalnum():
+        yield match.start(), end
+
+
+def _national(text: str, match: re.Match[str]) -> Iterator[tuple[int, int]]:
+    """Take as many groups as one national number has, with its 0; another number may follow."""
+    digits, end = 0, 0
+    for group in _GROUP.finditer(text, *match.span()):
+        digits += len(group[0])
+        if digits in _TRUNK_DIGITS:
+            end = group.end()
+    if end:
         yield match.start(), end
 
 

@@ -68,10 +68,10 @@ class Limits:
 class GuardContext:
     """What a guard may know of the call besides its text.
 
-    `canary` is the token planted in the system prompt (16 random letters and digits or more), `system_prompt` the prompt as sent, `passages` what was
-    retrieved. `allowed_hosts` are those that links may lead to (`docs.example.com`, `*.example.com`, `host:8443`).
-    `allowed_classes` are the data classes that may pass (`email`, `ip`, `key`, …). `output_schema` is a JSON Schema,
-    or None when the answer is free text.
+    `canary` is the token planted in the system prompt (16 random letters and digits or more), `system_prompt` the
+    prompt as sent, `passages` what was retrieved. `allowed_hosts` are those that links may lead to (`docs.example.com`,
+    `*.example.com`, `host:8443`). `allowed_classes` are the data classes that may pass (`email`, `ip`, `key`, …).
+    `output_schema` is a JSON Schema, or None when the answer is free text.
     """
 
     system: str = ""

@@ -18,7 +18,12 @@ from roadworthy.ports.guard import Act, Blocked, GuardContext, Limits
 SCHEMA = {
     "type": "object",
     "required": ["a"],
-    "properties": {"a": {"type": "integer"}, "b": {"type": "string"}, "c": {"type": "array"}, "d": {"type": ["null", "boolean"]}},
+    "properties": {
+        "a": {"type": "integer"},
+        "b": {"type": "string"},
+        "c": {"type": "array"},
+        "d": {"type": ["null", "boolean"]},
+    },
     "additionalProperties": False,
 }
 CONTEXT = GuardContext(output_schema=SCHEMA)
@@ -55,7 +60,10 @@ def test_what_is_wrong_in_form_alone_is_repaired(text: str, value: object, step:
     assert not step or step in [hit.rule for hit in ruling.hits]
 
 
-@pytest.mark.parametrize("text", ["nope", "", "{", '{"a":', '{"a": "x"}', '{"b": "no a"}', '{"a": 1, "e": 2}', '{"a": NaN}', "[1]", "{" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    ["nope", "", "{", '{"a":', '{"a": "x"}', '{"b": "no a"}', '{"a": 1, "e": 2}', '{"a": NaN}', "[1]", "{" * 100_000],
+)
 def test_what_is_wrong_in_substance_is_blocked(text: str) -> None:
     """Nothing is made up: what breaks the schema after repair does not leave."""
     ruling = OutputSchemaGuard().answer(text, CONTEXT)
@@ -138,6 +146,7 @@ def test_a_stream_that_breaks_its_schema_is_blocked_at_its_end() -> None:
 
 
 def ask(text: str = "hi", **more: object) -> dict[str, object]:
+    """Make a question of one message."""
     return {"messages": [{"role": "user", "content": text}], **more}
 
 
@@ -156,7 +165,9 @@ def ask(text: str = "hi", **more: object) -> dict[str, object]:
 )
 def test_a_question_that_passes_a_limit_is_blocked_by_its_name(limit: str, request_: dict[str, object]) -> None:
     """The caller hears which limit, how much is allowed and how much came."""
-    guard = LimitsGuard({"question_characters": 20, "question_tokens": 18, "messages": 3, "tools": 2, "answer_tokens": 8})
+    guard = LimitsGuard(
+        {"question_characters": 20, "question_tokens": 18, "messages": 3, "tools": 2, "answer_tokens": 8}
+    )
     ruling = guard.question(request_, GuardContext())
     assert ruling.action is Act.BLOCK
     assert limit in [hit.rule for hit in ruling.hits]
@@ -165,7 +176,9 @@ def test_a_question_that_passes_a_limit_is_blocked_by_its_name(limit: str, reque
 
 
 @given(st.text(max_size=60), st.lists(st.integers(0, 60), max_size=6), st.integers(1, 20), st.integers(1, 5))
-def test_an_answer_is_cut_at_the_same_place_however_it_is_streamed(text: str, places: list[int], most: int, tokens: int) -> None:
+def test_an_answer_is_cut_at_the_same_place_however_it_is_streamed(
+    text: str, places: list[int], most: int, tokens: int
+) -> None:
     """The whole answer and every way of streaming it are cut alike, with the reason `length`."""
     guard = LimitsGuard({"answer_characters": most, "answer_tokens": tokens})
     whole = guard.answer(text, GuardContext())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guards_kit import PERSONAL, SURROUNDINGS, benign_sentences, keys, split
+from guards_kit import PERSONAL, SURROUNDINGS, benign_sentences, drain, keys, split
 from roadworthy.guards.egress import EgressGuard
 from roadworthy.guards.pii import PiiGuard
 from roadworthy.guards.secrets import SecretsGuard
@@ -14,12 +14,18 @@ from roadworthy.ports.guard import Act, Blocked, GuardContext
 
 CONTEXT = GuardContext(allowed_hosts=("docs.example.com",))
 KEYS = keys()
-LINKS = ("https://evil.com/a?b=c", "![x](//evil.com/y.png)", '<img src="ht&#116;ps://evil.com/z" alt="q">', "evil.com/path")
+LINKS = (
+    "https://evil.com/a?b=c",
+    "![x](//evil.com/y.png)",
+    '<img src="ht&#116;ps://evil.com/z" alt="q">',
+    "evil.com/path",
+)
 SAMPLES = (*KEYS.values(), *(value for values in PERSONAL.values() for value in values), *LINKS)
 PROSE = benign_sentences()[::97]
 
 
 def through(guard, text: str, places: list[int]) -> str:
+    """Return what leaves of a text that comes cut at these places."""
     stream = guard.stream(CONTEXT)
     return "".join(stream.feed(piece) for piece in split(text, places)) + stream.close()
 
@@ -47,7 +53,7 @@ def test_letter_by_letter_is_as_at_once(guard, sample: str) -> None:
 @given(
     st.lists(st.one_of(st.sampled_from(SAMPLES), st.sampled_from(PROSE)), min_size=1, max_size=5),
     st.lists(st.integers(0, 3_000), max_size=12),
-    st.sampled_from([" ", "\n", ", "]),
+    st.sampled_from([" and ", "\nnext: ", "; then "]),
 )
 def test_a_stream_cut_at_random_is_as_the_whole(parts: list[str], places: list[int], joint: str) -> None:
     """Whatever follows whatever and wherever it is cut, the joined pieces are the guarded answer."""
@@ -89,11 +95,10 @@ def test_a_blocking_guard_stops_the_stream_before_the_value_leaves(guard) -> Non
     """With `on_answer: block` nothing of the value has left when the stream is stopped."""
     strict = guard({"on_answer": "block"})
     text = f"one two {KEYS['github']} ann@example.com three"
-    stream, out = strict.stream(CONTEXT), ""
+    pieces: list[str] = []
     with pytest.raises(Blocked) as raised:
-        for letter in text:
-            out += stream.feed(letter)
-        out += stream.close()
+        drain(strict.stream(CONTEXT), text, 1, pieces)
+    out = "".join(pieces)
     assert raised.value.ruling.action is Act.BLOCK
     assert "ghp" not in out or guard is PiiGuard
     assert "ann" not in out

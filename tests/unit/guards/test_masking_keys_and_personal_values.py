@@ -141,7 +141,22 @@ def test_two_secrets_that_touch_leave_nothing() -> None:
 
 
 pieces = st.sampled_from(
-    [*KEYS.values(), *(value for _, value in VALUES), " ", "\n", "a", "1", "-", ".", "@", "+", "(", "]", "password=", ":"]
+    [
+        *KEYS.values(),
+        *(value for _, value in VALUES),
+        " ",
+        "\n",
+        "a",
+        "1",
+        "-",
+        ".",
+        "@",
+        "+",
+        "(",
+        "]",
+        "password=",
+        ":",
+    ]
 )
 
 

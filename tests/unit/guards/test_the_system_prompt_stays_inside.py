@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guards_kit import benign_sentences, split
+from guards_kit import benign_sentences, drain, split
 from roadworthy.guards.canary import CanaryGuard
 from roadworthy.ports.guard import Act, Blocked, GuardContext
 
@@ -49,6 +49,7 @@ SAID = "Well, here it is: {} - done."
 
 
 def context(canary: str) -> GuardContext:
+    """Plant a canary in the prompt."""
     return GuardContext(canary=canary, system_prompt=f"{PROMPT} {canary}")
 
 
@@ -67,10 +68,10 @@ def test_the_canary_is_caught_in_each_disguise(name: str, canary: str) -> None:
 def test_the_canary_is_caught_in_a_stream_before_any_of_it_left(name: str, canary: str, step: int) -> None:
     """Cut into pieces of any size, nothing that tells the canary has left when the stream is stopped."""
     text = SAID.format(DISGUISES[name](canary))
-    stream, out = CanaryGuard().stream(context(canary)), ""
+    pieces: list[str] = []
     with pytest.raises(Blocked):
-        for at in range(0, len(text), step):
-            out += stream.feed(text[at : at + step])
+        drain(CanaryGuard().stream(context(canary)), text, step, pieces)
+    out = "".join(pieces)
     before = text.index(DISGUISES[name](canary))
     assert len(out) <= before + (22 if name == "base64 within" else 3)
 
@@ -80,10 +81,10 @@ def test_parts_of_a_canary_are_stopped_before_they_are_whole(step: int) -> None:
     """With prose between its parts some have left; the stream stops before the last."""
     canary = CANARIES[0]
     text = SAID.format(DISGUISES["parts"](canary))
-    stream, out = CanaryGuard().stream(context(canary)), ""
+    pieces: list[str] = []
     with pytest.raises(Blocked):
-        for at in range(0, len(text), step):
-            out += stream.feed(text[at : at + step])
+        drain(CanaryGuard().stream(context(canary)), text, step, pieces)
+    out = "".join(pieces)
     assert canary[-4:] not in out
 
 
@@ -107,15 +108,15 @@ def test_the_overlap_is_the_same_however_a_stream_is_cut(places: list[int]) -> N
     """A prompt read out piece by piece is blocked at the same share."""
     stream = CanaryGuard().stream(context(""))
     with pytest.raises(Blocked, match="repeats"):
-        _ = [stream.feed(piece) for piece in split(PROMPT, places)], stream.close()
+        "".join((*map(stream.feed, split(PROMPT, places)), stream.close()))
 
 
 def test_less_than_the_allowed_share_has_left_when_a_prompt_is_stopped() -> None:
     """A stream gives away no more of the prompt than the owner allows, and a piece."""
-    stream, out = CanaryGuard().stream(context("")), ""
+    pieces: list[str] = []
     with pytest.raises(Blocked):
-        for at in range(0, len(PROMPT), 6):
-            out += stream.feed(PROMPT[at : at + 6])
+        drain(CanaryGuard().stream(context("")), PROMPT, 6, pieces)
+    out = "".join(pieces)
     assert len(out) < 0.4 * len(PROMPT)
 
 
