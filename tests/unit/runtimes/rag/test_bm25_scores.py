@@ -18,7 +18,7 @@ def by_the_formula(texts, question, k1, b):
     totals = []
     for text in texts:
         total = 0.0
-        for term in question:
+        for term in (one for one in question if one in text):
             holders = sum(term in other for other in texts)
             idf = math.log(1 + (n - holders + 0.5) / (holders + 0.5))
             total += idf * text.count(term) / (text.count(term) + k1 * (1 - b + b * len(text) / mean))
