@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 import numpy as np
 
 from roadworthy.domain.interface import Task
+from roadworthy.domain.system import Kind
 from roadworthy.domain.verdict import Judgement
 from roadworthy.errors import NotFoundError
+from roadworthy.gates.baseline_llm import judge_llm
 from roadworthy.gates.judging import answers, failed, figure, inconclusive, judged, passed
 from roadworthy.gates.measures import LOSS_NAMES, metrics, row_losses
 from roadworthy.manifest.defaults_v1 import GATE_PARAMETERS
-from roadworthy.ports.gate import Rows, Trial
+from roadworthy.ports.evaluation import LlmTrial
+from roadworthy.ports.gate import AnyTrial, Rows, Trial
 from roadworthy.ports.runtime import Outputs
 from roadworthy.stats import quality
 from roadworthy.stats.intervals import Interval
@@ -22,15 +25,20 @@ FEWEST_ROWS: Final = 30
 
 
 class BaselineGate:
-    """Compares candidate and baseline on the same hold-out rows, by the paired difference of their losses."""
+    """Compares candidate and baseline by the paired difference of their losses on the same hold-out rows.
+
+    For kind llm it is that of their scores on the same cases (`gates.baseline_llm`).
+    """
 
     name: ClassVar[str] = "baseline"
     needs: ClassVar[str] = "a smaller loss than the baseline's on the same hold-out rows, beyond the interval"
     defaults: ClassVar[Mapping[str, Any]] = GATE_PARAMETERS["baseline"]
 
-    def judge(self, trial: Trial, parameters: Mapping[str, Any]) -> Judgement:
+    def judge(self, trial: AnyTrial, parameters: Mapping[str, Any]) -> Judgement:
         """Pass when the candidate is better beyond the interval; in a tie the simpler one is kept."""
-        return judged(self._judge, trial, {**self.defaults, **parameters})
+        if trial.system.kind is Kind.LLM:
+            return judged(judge_llm, cast("LlmTrial", trial), parameters)
+        return judged(self._judge, cast("Trial", trial), {**self.defaults, **parameters})
 
     def _judge(self, trial: Trial, given: Mapping[str, Any]) -> Judgement:
         rows, interface = trial.holdout(), trial.system.content.interface

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from roadworthy.domain.verdict import Judgement, VerdictState
 from roadworthy.errors import ArtifactError, EnvironmentMismatch, InputError, RoadworthyError
-from roadworthy.ports.gate import Trial
 from roadworthy.ports.runtime import Columns, Outputs
 from roadworthy.stats.intervals import Interval
+
+Tried = TypeVar("Tried")
+"""The trial of one kind."""
 
 
 class ModelFailed(Exception):
@@ -46,7 +48,7 @@ def answers(predict: Callable[[Columns], Outputs], columns: Columns, where: str)
         raise ModelFailed(f"the candidate fails on {where}: it raised {type(error).__name__}") from error
 
 
-def judged(judge: Callable[[Trial, Mapping[str, Any]], Judgement], trial: Trial, parameters: Any) -> Judgement:
+def judged(judge: Callable[[Tried, Mapping[str, Any]], Judgement], trial: Tried, parameters: Any) -> Judgement:
     """Run a gate's own rule; a model that fails is a failed gate, and what could not be measured is no pass."""
     try:
         return judge(trial, parameters)

@@ -33,17 +33,12 @@ def gate_plans(
 
 
 def _of_kind(reading: Reading) -> Mapping[str, Mapping[str, Any]]:
-    """Return the gates that judge this kind: its own built-in ones, with its defaults, and whatever else is installed."""
-    own, other = (defaults_v1.GATE_PARAMETERS, defaults_llm_v1.GATE_PARAMETERS)
-    shared = defaults_llm_v1.SHARED_GATE_PARAMETERS
-    if reading.kind is Kind.LLM:
-        own, other = {**other, **shared}, own
-    foreign = set(other) - set(own)
-    return {
-        name: {**given, **(own.get(name, {}) if reading.kind is Kind.LLM else {})}
-        for name, given in reading.catalogue.gates.items()
-        if name not in foreign
-    }
+    """Return the gates that judge this kind: its own built-in ones with its defaults, and whatever else there is."""
+    model, llm = defaults_v1.GATE_PARAMETERS, defaults_llm_v1.GATE_PARAMETERS
+    shared = defaults_llm_v1.SHARED_GATE_PARAMETERS if reading.kind is Kind.LLM else {}
+    foreign = set(model) - set(shared) if reading.kind is Kind.LLM else set(llm)
+    every = reading.catalogue.gates
+    return {name: {**given, **shared.get(name, {})} for name, given in every.items() if name not in foreign}
 
 
 def parameters_of(

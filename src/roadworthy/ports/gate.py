@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.system import System
 from roadworthy.domain.verdict import Judgement
+from roadworthy.ports.evaluation import LlmTrial
 from roadworthy.ports.runtime import Columns, Outputs
 
 
@@ -110,12 +111,19 @@ class Trial(Protocol):
         ...
 
 
+AnyTrial: TypeAlias = Trial | LlmTrial
+"""What a gate is given: the trial of the system's kind."""
+
+
 class Gate(Protocol):
-    """Judges a candidate. `defaults` are its parameters, `needs` says in words what it measures."""
+    """Judges a candidate. `defaults` are its parameters, `needs` says in words what it measures.
+
+    The manifest puts only gates of a system's own kind in force, so that each asks its own kind of trial.
+    """
 
     name: str
     needs: str
 
-    def judge(self, trial: Trial, parameters: Mapping[str, Any]) -> Judgement:
+    def judge(self, trial: Any, parameters: Mapping[str, Any]) -> Judgement:
         """Return pass, fail or inconclusive with the reason and the evidence. Raises nothing for a bad model."""
         ...

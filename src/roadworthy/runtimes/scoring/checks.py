@@ -17,7 +17,7 @@ from roadworthy.runtimes.llm.counting import estimate_tokens
 from roadworthy.runtimes.rag.cite import check_citations
 from roadworthy.runtimes.rag.index import Hit
 from roadworthy.runtimes.scoring.languages import is_in
-from roadworthy.runtimes.scoring.similarity import rouge_l, token_f1
+from roadworthy.stats.text import rouge_l, token_f1
 
 _FENCED: Final = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _DECLINES: Final = (

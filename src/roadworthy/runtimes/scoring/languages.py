@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from roadworthy.manifest.suites import LANGUAGES
-from roadworthy.runtimes.scoring.similarity import words
+from roadworthy.stats.text import words
 
 _COMMON: Final[Mapping[str, frozenset[str]]] = {
     code: frozenset(text.split())

@@ -15,7 +15,7 @@ from roadworthy.ports.evaluation import Answered, Case, Check, JudgePlan
 from roadworthy.runtimes.scoring.checks import run_check
 from roadworthy.runtimes.scoring.judge import messages, read_verdict
 from roadworthy.runtimes.scoring.score import Verdict, score_answers, score_checks
-from roadworthy.runtimes.scoring.similarity import rouge_l, token_f1
+from roadworthy.stats.text import rouge_l, token_f1
 
 CASE = Case(id="a", question="What does a gate do?")
 PLAN = JudgePlan(name="helpful", pin="judge", rubric="Does it help?")
