@@ -44,7 +44,10 @@ class AskPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One call of one pin, for the record. `trouble` is None where it answered; `usage` is what it cost either way."""
+    """One call of one pin, for the record. `trouble` is None where it answered; `usage` is what it cost either way.
+
+    `is_left` says that the caller went away first: what the call cost is then known to the provider's books only.
+    """
 
     pin: str
     took_s: float
@@ -53,6 +56,7 @@ class Attempt:
     status: int = 0
     usage: Usage | None = None
     upstream_id: str = ""
+    is_left: bool = False
 
 
 def pause_s(policy: AskPolicy, tries: int, retry_after_s: float | None, chance: float) -> float:
@@ -176,6 +180,9 @@ class Asker:
                     last = trouble
                     if not await self._goes_on(turn, trouble, tries, began, ends, attempts):
                         break
+                except asyncio.CancelledError:
+                    self._left(turn, began, attempts, _Seen())
+                    raise
                 else:
                     self._answered(turn, began, attempts, answer.usage, answer.upstream_id)
                     return answer
@@ -184,7 +191,8 @@ class Asker:
     async def stream(self, request: Request, deadline_s: float, attempts: list[Attempt]) -> AsyncIterator[Chunk]:
         """Answer piece by piece. Another pin is asked only while nothing has been given away.
 
-        The attempt that answered is added when its stream ends well or is closed; its usage is the last chunk's.
+        The attempt that answers is added when its stream ends, breaks off or is closed by the caller; its usage is the
+        last chunk's.
 
         Raises:
             ProviderTrouble: none of the pins began to answer, or the one that did broke off.
@@ -210,8 +218,8 @@ class Asker:
                         raise
                     if not await self._goes_on(turn, trouble, tries, began, ends, attempts):
                         break
-                except GeneratorExit:
-                    self._answered(turn, began, attempts, seen.usage, seen.upstream_id)
+                except (GeneratorExit, asyncio.CancelledError):
+                    self._left(turn, began, attempts, seen)
                     raise
                 else:
                     self._answered(turn, began, attempts, seen.usage, seen.upstream_id)
@@ -260,6 +268,19 @@ class Asker:
         now = self._now()
         turn.breaker.note(ok=True, now=now)
         attempts.append(Attempt(pin=turn.model.pin.name, took_s=now - began, usage=usage, upstream_id=upstream_id))
+
+    def _left(self, turn: _Turn, began: float, attempts: list[Attempt], seen: _Seen) -> None:
+        now = self._now()
+        if seen.has_begun:
+            turn.breaker.note(ok=True, now=now)
+        left = Attempt(
+            pin=turn.model.pin.name,
+            took_s=now - began,
+            usage=seen.usage,
+            upstream_id=seen.upstream_id,
+            is_left=True,
+        )
+        attempts.append(left)
 
     def _nobody(self) -> ProviderTrouble:
         names = ", ".join(model.pin.name for model in self._models)

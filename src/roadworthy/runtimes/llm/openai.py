@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 import msgspec
 from yarl import URL
 
-from roadworthy.domain.pin import Pin, Usage
+from roadworthy.domain.open_call import OURS
+from roadworthy.domain.pin import Pin, Provider, Usage
 from roadworthy.ports.chat import Chunk, Completion, Document, Embedded, ProviderTrouble, Trouble
 from roadworthy.runtimes.llm.connection import Connect, Connection, connect_tcp, decode_object
 from roadworthy.runtimes.llm.counting import (
@@ -21,6 +22,8 @@ from roadworthy.runtimes.llm.counting import (
 from roadworthy.runtimes.llm.pinned import check_model, text_in
 from roadworthy.runtimes.llm.reading import Reading, read_stream
 
+TAG: Final = "roadworthy"
+"""The key of a call's metadata that holds our name of it."""
 OPENAI_URL: Final = "https://api.openai.com/v1"
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}")
@@ -103,11 +106,16 @@ class OpenAIModel:
     async def usage_of(self, upstream_id: str) -> Usage | None:
         """Ask the provider's books what a call cost; None where it keeps none or does not know the call.
 
+        A name that begins with `open_call.OURS` is ours: the call was sent with it as metadata (see `tagged`).
+
         Raises:
             ProviderTrouble: it did not answer.
         """
-        if not self.pin.lookup or not _CALL_ID.fullmatch(upstream_id):
+        ours = upstream_id.removeprefix(OURS) if upstream_id.startswith(OURS) else ""
+        if not self.pin.lookup or not _CALL_ID.fullmatch(ours or upstream_id):
             return None
+        if ours:
+            return await self._usage_of_ours(ours)
         url = URL(f"{self._place}/chat/completions/{upstream_id}")
         try:
             text = await self._connection.call("GET", url, self._authorised(), None, LOOKUP_DEADLINE_S)
@@ -116,6 +124,19 @@ class OpenAIModel:
                 return None
             raise
         return usage_in(decode_object(text, self.pin.name))
+
+    async def _usage_of_ours(self, name: str) -> Usage | None:
+        query = {f"metadata[{TAG}]": name, "limit": "2"}
+        url = URL(f"{self._place}/chat/completions").with_query(query)
+        document = decode_object(
+            await self._connection.call("GET", url, self._authorised(), None, LOOKUP_DEADLINE_S), self.pin.name
+        )
+        try:
+            # A server that does not know the filter lists everything: what is not ours is left out.
+            mine = [call for call in document["data"] if call["metadata"][TAG] == name]
+        except (KeyError, TypeError):
+            raise ProviderTrouble(Trouble.BROKEN, f"{self.pin.name} sent no list of calls") from None
+        return usage_in(mine[0]) if mine else None
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -129,6 +150,13 @@ class OpenAIModel:
             if key:
                 self._headers = {**self._headers, "authorization": f"Bearer {key}"}
         return self._headers
+
+
+def tagged(pin: Pin, request: Document, name: str) -> Document:
+    """Return the request with our name of the call in its metadata, where the provider keeps books to find it in."""
+    if not pin.lookup or pin.provider is not Provider.OPENAI:
+        return request
+    return {**request, "metadata": {**(request.get("metadata") or {}), TAG: name}}
 
 
 def bounded(pin: Pin, fixed: Mapping[str, Any], request: Document) -> dict[str, Any]:

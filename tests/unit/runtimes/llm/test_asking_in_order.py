@@ -237,7 +237,38 @@ def test_a_stream_that_a_caller_leaves_is_noted() -> None:
     world = World()
     attempts: list[Attempt] = []
     take(world.asker(Scripted("a", world=world)), attempts, most=1)
-    assert [(one.pin, one.trouble, one.usage, one.upstream_id) for one in attempts] == [("a", None, None, "u")]
+    assert [(one.pin, one.is_left, one.usage, one.upstream_id) for one in attempts] == [("a", True, None, "u")]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_call_that_is_cancelled_before_it_answered_is_noted(is_stream: bool) -> None:
+    """A provider may bill what nobody waited for, so the attempt is not forgotten."""
+
+    class Silent(Scripted):
+        async def complete(self, request: Document, deadline_s: float) -> Completion:
+            """Never answer."""
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def stream(self, request: Document, deadline_s: float) -> AsyncIterator[Chunk]:
+            """Never begin."""
+            await asyncio.Event().wait()
+            yield Chunk(document={})
+
+    attempts: list[Attempt] = []
+
+    async def go() -> None:
+        world = World()
+        asker = world.asker(Silent("a", world=world))
+        call = anext(asker.stream({}, 100, attempts)) if is_stream else asker.complete({}, 100, attempts)
+        task = asyncio.ensure_future(call)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(go())
+    assert [(one.pin, one.is_left) for one in attempts] == [("a", True)]
 
 
 def test_pauses_are_a_share_of_a_doubling_cap() -> None:
