@@ -95,6 +95,7 @@ class Line:
     hung_up: bool = False
     is_settled: bool = False
     stored: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def usage(self) -> Usage:
@@ -370,6 +371,7 @@ class MockOpenAI(MockProvider):
         """The protocol's addresses."""
         return [
             web.post("/v1/chat/completions", _guarded(self._chat)),
+            web.get("/v1/chat/completions", _guarded(self._listed)),
             web.get("/v1/chat/completions/{id}", _guarded(self._stored)),
             web.post("/v1/embeddings", _guarded(self._embed)),
             web.get("/v1/models", _guarded(self._models)),
@@ -406,7 +408,10 @@ class MockOpenAI(MockProvider):
         model = "another-model" if fault is Fault.WRONG_MODEL else body["model"]
         given = sum(len(tokens_of(text)) for _, text in ask.messages) + len(tokens_of(ask.system))
         is_stream, stored = bool(body.get("stream")), bool(body.get("store"))
+        if body.get("metadata") and not stored:
+            raise self.error(400, "invalid_request_error", "metadata is only allowed when store is enabled")
         line = self._open("chatcmpl-", model, given, reply, is_stream=is_stream, stored=stored)
+        line.metadata = body.get("metadata") or {}
         calls = [_call(n, line.id, name, arguments) for n, (name, arguments) in enumerate(reply.calls)]
         finish = "tool_calls" if end == "calls" else end
         if is_stream:
@@ -469,6 +474,18 @@ class MockOpenAI(MockProvider):
             raise self.error(404, "not_found_error", "no such completion")
         document = self._head(line, "chat.completion") | {"choices": [], "usage": _openai_usage(line)}
         return web.Response(body=_encode(document), content_type="application/json")
+
+    async def _listed(self, request: web.Request) -> web.Response:
+        wanted = {key[9:-1]: value for key, value in request.query.items() if key.startswith("metadata[")}
+        found = [
+            self._head(line, "chat.completion")
+            | {"choices": [], "usage": _openai_usage(line), "metadata": dict(line.metadata)}
+            for line in list(self.invoice.values())
+            if line.stored and line.is_settled and wanted.items() <= line.metadata.items()
+        ]
+        limit = int(request.query.get("limit", "20"))
+        body = {"object": "list", "data": found[:limit], "has_more": len(found) > limit}
+        return web.Response(body=_encode(body), content_type="application/json")
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
         body, fault = await self._admit(request, request.headers.get("authorization", "").removeprefix("Bearer "))

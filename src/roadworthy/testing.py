@@ -195,7 +195,7 @@ def memory_plane(clock: FixedClock | None = None, **adapters: Any) -> Plane:
     time = clock or FixedClock()
     home = Home(root=Path("/nowhere"), id="memory", created_at=time.now(), clock="replay")
     every: dict[str, Any] = {
-        name: _Absent(name) for name in ("artifacts", "records", "observations", "deliveries", "leases")
+        name: _Absent(name) for name in ("artifacts", "records", "observations", "deliveries", "leases", "purses")
     }
     every |= {"ledger": MemoryLedger(time), "people": MemoryPeople(), "snapshots": MemorySnapshots()}
     return Plane(**cast("Any", {"home": home, "clock": time} | every | adapters))

@@ -9,6 +9,8 @@ from roadworthy.domain.moment import DAY, HOUR, Micros
 from roadworthy.domain.pin import PICO
 
 MONTH: Micros = 30 * DAY
+LARGEST: int = 1 << 62
+"""The most picounits that a purse counts, so that every number in it fits eight bytes."""
 
 
 class Whose(StrEnum):
@@ -47,8 +49,8 @@ class Budget:
 
     @property
     def limit(self) -> int:
-        """Return the cap in picounits."""
-        return self.limit_micros * PICO
+        """Return the cap in picounits, at most 2^62 (4.6 million units of currency a period)."""
+        return min(self.limit_micros * PICO, LARGEST)
 
     @property
     def name(self) -> str:
@@ -71,6 +73,11 @@ class Purse:
         """Name the purse."""
         return f"{self.system}/{self.environment}/{self.budget}/{self.who}/{self.period_start}"
 
+    @property
+    def ends_at(self) -> Micros:
+        """Return when its period is over."""
+        return self.period_start + Period(self.budget.rpartition("/")[2]).length
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
@@ -89,15 +96,17 @@ class Account:
         """Return what may still be leased."""
         return max(0, self.limit - self.leased - self.settled)
 
-    def grant(self, wanted: int, parts: int) -> int:
+    def grant(self, wanted: int, parts: int, least: int = 0) -> int:
         """Return how much of a wish is leased: all of it where there is plenty, a fair part towards the end.
 
         Args:
             wanted: picounits asked for.
-            parts: how many workers share the purse; one lease never takes more than a 2·parts-th of what is free,
-                unless so little is left that it would serve nobody: then the rest.
+            parts: how many workers share the purse; one lease takes no more than a 2·parts-th of what is free, so that
+                the last money is not all with one of them.
+            least: what serves the wish at all, such as the call that waits. It is given above the fair part; where
+                less is free nothing is, since it would lie idle.
         """
-        if self.free <= 0 or wanted <= 0:
+        if self.free <= 0 or wanted <= 0 or self.free < min(least, wanted):
             return 0
-        fair = max(self.free // (2 * max(1, parts)), min(wanted, self.free))
-        return min(wanted, fair, self.free)
+        fair = self.free // (2 * max(1, parts))
+        return min(wanted, self.free, max(fair, least))

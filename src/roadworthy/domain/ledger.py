@@ -33,6 +33,7 @@ class Noun(StrEnum):
     ACTION = "action"
     DRILL = "drill"
     TRUST = "trust"
+    BUDGET = "budget"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""The control process's work: look four times a second while it leads, deliver pages and compact records beside.
+"""The control process's work: look four times a second while it leads; deliver pages, compact records, pay beside.
 
-Three threads, so that a pager that does not answer or a long compaction never delays a rollback. Each survives any
+A thread each, so that a pager that does not answer or a long compaction never delays a rollback. Each survives any
 error: it is written down, and the next look tries again.
 """
 
@@ -18,15 +18,20 @@ from typing import Final
 
 from roadworthy.domain.moment import Micros
 from roadworthy.errors import RoadworthyError
+from roadworthy.lifecycle.budgets import Paymaster
 from roadworthy.lifecycle.page import Send, deliver, sender
+from roadworthy.lifecycle.provider_books import books_of
 from roadworthy.lifecycle.reconcile import ProgressOf, reconcile
 from roadworthy.lifecycle.respond import Command
+from roadworthy.lifecycle.settle import Ask, Settler
 from roadworthy.ports.leases import LEADER
 from roadworthy.ports.plane import Plane
 
 LOOK_EVERY_S: Final = 0.25
 DELIVER_EVERY_S: Final = 0.25
 COMPACT_EVERY_S: Final = 5.0
+PAY_EVERY_S: Final = 0.05
+SETTLE_EVERY_S: Final = 0.5
 LEASE_S: Final = 4.0
 _RENEW_AFTER_S: Final = 1.0
 _log: Final = logging.getLogger("roadworthy.control")
@@ -58,6 +63,7 @@ class Control:
         *,
         url: str = "",
         send: Send | None = None,
+        ask: Ask | None = None,
         wall: Callable[[], Micros] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self.health = Health()
@@ -66,6 +72,8 @@ class Control:
         self._progress = progress
         self._url = url
         self._send = send or sender(plane)
+        self._paymaster = Paymaster(plane)
+        self._settler = Settler(plane, self._paymaster, ask or books_of(plane.home.root.parent))
         self._wall = wall
         self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._epoch: int | None = None
@@ -110,19 +118,32 @@ class Control:
         if self.health.leads:
             self._plane.records.compact()
 
+    def pay(self) -> None:
+        """Lease money from budgets to the workers, if this process leads."""
+        if self.health.leads:
+            self._paymaster.pay(self._epoch)
+
+    def settle(self) -> None:
+        """Settle what dead workers left of their leases, if this process leads."""
+        if self.health.leads:
+            self._settler.settle(self._epoch)
+
     def resign(self) -> None:
         """Give the lease back, so that the next process need not wait for its end."""
         if self._epoch is not None:
             self._plane.leases.release(LEADER, self._holder)
             self._epoch = None
+        self._paymaster.close()
 
     async def run(self, ended: asyncio.Event) -> None:
         """Work until `ended` is set; then let what is under way finish and resign."""
-        with ThreadPoolExecutor(max_workers=3, thread_name_prefix="control") as threads:
+        with ThreadPoolExecutor(max_workers=5, thread_name_prefix="control") as threads:
             jobs = (
                 (self.look, LOOK_EVERY_S),
                 (self.deliver, DELIVER_EVERY_S),
                 (self.compact, COMPACT_EVERY_S),
+                (self.pay, PAY_EVERY_S),
+                (self.settle, SETTLE_EVERY_S),
             )
             await asyncio.gather(*(_again_and_again(threads, job, pause, ended) for job, pause in jobs))
         self.resign()

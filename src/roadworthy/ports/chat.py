@@ -127,7 +127,9 @@ class ChatModel(Protocol):
         ...
 
     async def usage_of(self, upstream_id: str) -> Usage | None:
-        """Ask the provider's books what a call cost that we lost sight of; None where it keeps none.
+        """Ask the provider's books what a call cost that we lost sight of; None where it keeps none, or knows it not.
+
+        The call is named by the provider's id, or by `open_call.OURS` and our own name that it was sent with.
 
         Raises:
             ProviderTrouble: it did not answer.

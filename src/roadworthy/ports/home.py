@@ -65,6 +65,11 @@ class Home:
         return self.root / "counters"
 
     @property
+    def budgets(self) -> Path:
+        """Return the folder of the workers' wallets and of what control grants them."""
+        return self.root / "budgets"
+
+    @property
     def logs(self) -> Path:
         """Return the folder of the processes' logs."""
         return self.root / "logs"

@@ -11,6 +11,7 @@ from roadworthy.ports.leases import Leases
 from roadworthy.ports.ledger import Ledger
 from roadworthy.ports.observations import Observations
 from roadworthy.ports.people import People
+from roadworthy.ports.purses import Purses
 from roadworthy.ports.records import Records
 from roadworthy.ports.snapshots import Snapshots
 
@@ -36,4 +37,5 @@ class Plane:
     deliveries: Deliveries
     people: People
     leases: Leases
+    purses: Purses
     close: Callable[[], None] = _nothing

@@ -20,8 +20,10 @@ class Spender(NamedTuple):
 
 
 class Reservation(Protocol):
-    """Money set aside for one call, in picounits. In this order, so that a kill at any instant loses no cost and books
-    none twice: `open`, ask the provider, `ended`, write the record, `settle`.
+    """Money set aside for one call, in picounits.
+
+    Used in this order, so that a kill at any instant loses no cost and books none twice: `open`, ask the provider,
+    `ended`, write the record, `settle`.
     """
 
     picos: int

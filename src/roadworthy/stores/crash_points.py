@@ -19,7 +19,7 @@ WRITTEN: Final = ("artifact", "snapshot", "acknowledgement", "home", "backup", "
 """The labels under which files are written atomically."""
 
 COMMITTED: Final = (
-    *("ledger", "observations", "deliveries", "leases", "people"),
+    *("ledger", "observations", "deliveries", "leases", "people", "purses"),
     *("records", "record_merge", "record_drop", "record_segments"),
 )
 """The labels of transactions in the metadata database."""
@@ -29,6 +29,12 @@ NAMES: Final[frozenset[str]] = frozenset(
     | {f"{label}.{side}_commit" for label in COMMITTED for side in ("before", "after")}
     | {
         "snapshot.after_version",
+        "wallet.before_grants",
+        "wallet.before_wallet",
+        "wallet.before_delete",
+        "wallet.after_delete",
+        "settlement.before_records",
+        "settlement.after_records",
         "acknowledgement.after_lock",
         "records.before_segment",
         "records.after_segment",

@@ -22,7 +22,9 @@ FORMAT: Final = 1
 CLOCKS: Final = ("system", "replay")
 SECRET_BYTES: Final = 32
 _HOME_FILE: Final = "home.json"
-_FOLDERS: Final = ("artifacts/sha256", "snapshot", "workers", "records/segments", "records/parquet", "counters", "logs")
+_FOLDERS: Final = (
+    *("artifacts/sha256", "snapshot", "workers", "records/segments", "records/parquet", "counters", "budgets", "logs"),
+)
 
 
 def create(path: Path, clock: str = "system", *, now: int | None = None) -> Home:

@@ -38,7 +38,7 @@ class SqlLedger:
         """Append all decisions or none; see `ports.ledger`. Durable when it returns."""
         with self._metadata.writing("ledger") as connection:
             if fence is not None:
-                _check_fence(connection, fence)
+                check_fence(connection, fence)
             head = connection.execute(_HEAD).one_or_none()
             seq, previous = (int(head.seq), str(head.hash)) if head else (0, GENESIS)
             events: list[Event] = []
@@ -120,7 +120,12 @@ class SqlLedger:
         return count
 
 
-def _check_fence(connection: sa.Connection, fence: int) -> None:
+def check_fence(connection: sa.Connection, fence: int) -> None:
+    """Refuse a leader of the past, within its transaction.
+
+    Raises:
+        Conflict: the lease is at another epoch.
+    """
     epoch = connection.execute(sa.select(LEASE.c.epoch).where(LEASE.c.name == LEADER)).scalar()
     if epoch != fence:
         raise Conflict(

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from roadworthy.errors import StoreError
 from roadworthy.stores.crash_points import crash_point
 
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003")
 """The schema's history, oldest first; each is a file in `migrations/versions`."""
 HEAD: Final = REVISIONS[-1]
 BUSY_SECONDS: Final = 15.0
@@ -158,6 +158,35 @@ WATCH = Table(
     _column("objective", Text, key=True),
     _column("release", Text, key=True),
     _column("document", LargeBinary),
+    sqlite_with_rowid=False,
+)
+
+PURSE = Table(
+    "purse",
+    SCHEMA,
+    _column("id", Text, key=True),
+    _column("system", Text),
+    _column("environment", Text),
+    _column("budget", Text),
+    _column("who", Text),
+    _column("period_start", BigInteger),
+    _column("currency", Text),
+    _column("cap", BigInteger),
+    _column("settled", BigInteger),
+    _column("turned_away", BigInteger),
+    _column("closed", BigInteger),
+    Index("purse_open", "closed", "system", "period_start"),
+    sqlite_with_rowid=False,
+)
+
+PURSE_LEASE = Table(
+    "purse_lease",
+    SCHEMA,
+    _column("purse", Text, key=True),
+    _column("wallet", Text, key=True),
+    _column("granted", BigInteger),
+    _column("returned", BigInteger),
+    _column("closed", BigInteger),
     sqlite_with_rowid=False,
 )
 

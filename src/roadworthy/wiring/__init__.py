@@ -22,6 +22,7 @@ from roadworthy.stores.ledger import SqlLedger
 from roadworthy.stores.metadata import Metadata
 from roadworthy.stores.observations import SqlObservations
 from roadworthy.stores.people import SqlPeople
+from roadworthy.stores.purses import SqlPurses
 from roadworthy.stores.snapshots import FileSnapshots
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def open_plane(settings: Settings) -> Plane:
         deliveries=SqlDeliveries(metadata),
         people=SqlPeople(metadata),
         leases=SqlLeases(metadata),
+        purses=SqlPurses(metadata),
         close=close,
     )
 
