@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from roadworthy import plugins
-from roadworthy.domain.digest import Digest
+from roadworthy.domain.digest import Digest, digest
 from roadworthy.domain.pin import Pin, PinTerms, Provider
 from roadworthy.domain.route import Route
 from roadworthy.domain.snapshot import ServedRelease, ServedSystem
@@ -55,7 +55,7 @@ class ModelPool:
     def __init__(self, secret: Callable[[str], str], local: LocalModels) -> None:
         self._secret = secret
         self._local = local
-        self._held: dict[tuple[Digest, Pin], Held] = {}
+        self._held: dict[Digest, Held] = {}
 
     async def open(self, pin: Pin, weights: Path | None, plan: ServePlan) -> Held:
         """Return the model of a pin; a local one is started if it does not run.
@@ -63,7 +63,7 @@ class ModelPool:
         Raises:
             PluginError: its extra is missing, or the local model does not start.
         """
-        key = (pin.id, pin)
+        key = digest(pin)
         held = self._held.get(key)
         if held is None:
             if pin.provider is Provider.GGUF:
