@@ -8,7 +8,6 @@ from roadworthy.domain.candidate import Artifact, Candidate, Recipe, Run
 from roadworthy.domain.ledger import Decide
 from roadworthy.domain.principal import Actor
 from roadworthy.domain.system import Kind, System
-from roadworthy.errors import RefusedError
 from roadworthy.lifecycle.build_llm import build_llm
 from roadworthy.lifecycle.building import BuildResult, Work, begin, built_before, decisions_of, run_of, run_record
 from roadworthy.lifecycle.measure import answer, measured, metrics, reference_of
@@ -63,29 +62,6 @@ def build(folder: Path, system: System, plane: Plane, actor: Actor) -> BuildResu
     candidate, run = _finish(work, judged, recipe, prototype, outputs, rival_outputs, is_baseline=False)
     plane.ledger.commit([*decisions, *decisions_of(work, candidate, run)])
     return BuildResult(candidate=candidate, run=run, baseline=rival)
-
-
-def build_baseline(folder: Path, system: System, plane: Plane, actor: Actor) -> BuildResult:
-    """Build the baseline alone, as the candidate that serves until the first release passes.
-
-    Raises:
-        RefusedError: the manifest names no baseline, or (tier standard, high) files differ from the commit.
-        InputError: data or SQL is missing or odd.
-    """
-    folder = folder.resolve()
-    if not system.content.baseline:
-        raise RefusedError(f"system '{system.name}' has no baseline", hint="add to system.yaml: baseline: baseline.sql")
-    work = begin(folder, system, plane, actor)
-    recipe = baseline_recipe(folder, system)
-    known = built_before(plane, system.name, recipe.digest, is_baseline=True)
-    if known is not None:
-        return BuildResult(candidate=known, run=run_of(plane, known), baseline=known, reused=True)
-    split = read_split(folder, system.content)
-    prototype = _rival(work, split)
-    outputs = answer(prototype.predictor, split.holdout(), "baseline")
-    candidate, run = _finish(work, split, recipe, prototype, outputs, None, is_baseline=True)
-    plane.ledger.commit(decisions_of(work, candidate, run))
-    return BuildResult(candidate=candidate, run=run, baseline=candidate)
 
 
 def _in_time(prototype: Prototype, split: Split) -> Split:

@@ -10,11 +10,11 @@ from typing import Any, Final, Protocol
 
 from roadworthy import plugins
 from roadworthy.domain.candidate import Candidate, Run
-from roadworthy.domain.digest import Digest
+from roadworthy.domain.digest import Digest, digest
 from roadworthy.domain.ledger import Decide, Noun
 from roadworthy.domain.moment import DAY, Micros
 from roadworthy.domain.principal import Actor
-from roadworthy.domain.system import GatePlan, System, Tier
+from roadworthy.domain.system import GatePlan, Kind, System, Tier
 from roadworthy.domain.verdict import Judgement, Verdict, VerdictState, Waiver, standing_in_the_way, under_waivers
 from roadworthy.errors import PluginError, RoadworthyError
 from roadworthy.lifecycle import present
@@ -22,7 +22,8 @@ from roadworthy.lifecycle.apply import waiver_of
 from roadworthy.lifecycle.approve import waivers
 from roadworthy.lifecycle.build import BuildResult, build
 from roadworthy.lifecycle.run_tests import suite_digest
-from roadworthy.ports.gate import Gate, Trial
+from roadworthy.lifecycle.table import digest_file
+from roadworthy.ports.gate import AnyTrial, Gate
 from roadworthy.ports.plane import Plane
 from roadworthy.stores.codec import from_doc, to_doc
 
@@ -42,8 +43,8 @@ class TrialFor(Protocol):
         *,
         baseline: Candidate | None = None,
         notes: tuple[str, ...] = (),
-    ) -> AbstractContextManager[Trial]:
-        """Return the trial as a block: whatever it started ends with it."""
+    ) -> AbstractContextManager[AnyTrial]:
+        """Return the trial of the system's kind as a block: whatever it started ends with it."""
         ...
 
 
@@ -116,7 +117,7 @@ def judge(
     exceptions = _waivers_in_force(plane, system)
     verdicts, reused = list[Verdict](), list[str]()
     with ExitStack() as stack:
-        trial: Trial | None = None
+        trial: AnyTrial | None = None
         for plan in system.policy.gates:
             known = _standing(case, plan.name, beside)
             if known is not None:
@@ -154,7 +155,7 @@ class Case:
 
 
 def give(
-    case: Case, plan: GatePlan, trial: Trial, beside: Mapping[str, Any], exceptions: Sequence[Waiver] = ()
+    case: Case, plan: GatePlan, trial: AnyTrial, beside: Mapping[str, Any], exceptions: Sequence[Waiver] = ()
 ) -> Verdict:
     """Let one gate judge, and write its verdict into the ledger, under the waivers in force.
 
@@ -190,14 +191,7 @@ def give(
     return verdict
 
 
-def verdicts_on(plane: Plane, candidate: Candidate) -> tuple[Verdict, ...]:
-    """Return the newest verdict of each gate on a candidate."""
-    states = plane.ledger.states(Noun.VERDICT, candidate.system)
-    mine = (document for name, document in states.items() if name.startswith(f"{candidate.id}/"))
-    return tuple(from_doc(Verdict, document) for document in mine)
-
-
-def _judgement(plan: GatePlan, trial: Trial) -> Judgement:
+def _judgement(plan: GatePlan, trial: AnyTrial) -> Judgement:
     gate: Gate = plugins.load("gates", plan.name)
     try:
         return gate.judge(trial, plan.parameters)
@@ -225,10 +219,22 @@ def _standing(case: Case, gate: str, beside: Mapping[str, Any]) -> Verdict | Non
 def _beside(plane: Plane, folder: Path, system: System, built: BuildResult) -> dict[str, Digest]:
     """Name what a verdict rests on besides candidate and policy."""
     route = present.route(plane, system.name, "live")
-    return {
+    known = {
         "tests": suite_digest(folder),
         "baseline": built.baseline.id if built.baseline else "",
         "champion": route.champion if route else "",
+    }
+    return known | _suites_beside(plane, folder, system) if system.kind is Kind.LLM else known
+
+
+def _suites_beside(plane: Plane, folder: Path, system: System) -> dict[str, Digest]:
+    """Name the cases that the gates ask, and the wordings that people approved."""
+    patterns = {str(one) for plan in system.policy.gates for one in plan.parameters.get("files", ())}
+    files = {path.relative_to(folder).as_posix(): path for pattern in patterns for path in folder.glob(pattern)}
+    approved = plane.ledger.state(Noun.WORDING, system.name) or {}
+    return {
+        "suites": digest({name: digest_file(path) for name, path in files.items() if path.is_file()}),
+        "wordings": approved.get("artifact", ""),
     }
 
 

@@ -267,7 +267,9 @@ def _output_names(interface: Interface) -> tuple[str, ...]:
             return ("probability", "label")
         case Task.MULTICLASS:
             return ("label", *(f"probability of {label}" for label in interface.labels))
-        case Task.REGRESSION:
+        case Task.TEXT:
+            return ("text",)
+        case _:
             return ("value",)
 
 

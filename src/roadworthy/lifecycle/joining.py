@@ -40,11 +40,6 @@ class Joiner:
         self._waiting: list[Outcome] = []
         self._looked_up: set[str] = set()
 
-    @property
-    def waiting(self) -> int:
-        """Return how many outcomes wait for their answer to be seen."""
-        return len(self._waiting)
-
     def remember(self, records: Iterable[Record]) -> None:
         """Keep answers so that their outcomes join without a look-up."""
         for record in records:

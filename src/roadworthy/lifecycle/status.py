@@ -290,7 +290,7 @@ def _why(standing: Standing, objectives: Sequence[ObjectiveStatus]) -> str:
             return f"in breach: {named}"
         case Standing.PENDING:
             return f"about to be in breach: {named}"
-        case Standing.NO_DATA:
+        case _:
             return f"no data for: {named}"
 
 

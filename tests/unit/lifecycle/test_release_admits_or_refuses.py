@@ -17,7 +17,7 @@ from paper_trial import BINARY, PaperTrial, coin, knowing, made_rows, shares
 from roadworthy.domain.candidate import Candidate, Environment, Run
 from roadworthy.domain.failure_plan import FailurePlan, Rule
 from roadworthy.domain.interface import Interface
-from roadworthy.domain.ledger import Noun, verify
+from roadworthy.domain.ledger import Decide, Noun, verify
 from roadworthy.domain.moment import DAY
 from roadworthy.domain.principal import Actor, Assurance
 from roadworthy.domain.release import Release
@@ -37,13 +37,16 @@ from roadworthy.domain.system import (
 from roadworthy.domain.verdict import VerdictState
 from roadworthy.errors import (
     ArtifactError,
+    Conflict,
     InconclusiveError,
     NotPermitted,
     PluginError,
     RefusedError,
     ReleaseRefused,
+    UnavailableError,
 )
 from roadworthy.lifecycle import present
+from roadworthy.lifecycle.admit import ReleaseRequest, admit
 from roadworthy.lifecycle.apply import apply
 from roadworthy.lifecycle.approve import approve
 from roadworthy.lifecycle.check import VERDICT_LASTS, check
@@ -54,6 +57,7 @@ from roadworthy.ports.gate import LoadReport, TestReport
 from roadworthy.ports.plane import Plane
 from roadworthy.settings import Settings
 from roadworthy.stores.clock import ReplayClock
+from roadworthy.stores.codec import from_doc, to_doc
 from roadworthy.stores.home import create
 from roadworthy.wiring import open_plane, prove_loads
 
@@ -396,8 +400,6 @@ def _parts(desk: Desk) -> tuple[Candidate, Run]:
     done = desk.release()
     run = desk.plane.ledger.state(Noun.RUN, done.release.run)
     assert run is not None
-    from roadworthy.stores.codec import from_doc
-
     return done.release.candidate, from_doc(Run, run)
 
 
@@ -458,3 +460,86 @@ def test_a_gate_that_breaks_is_a_fault_of_the_gate_and_named(desk: Desk, monkeyp
     monkeypatch.setattr(TestsGate, "judge", lambda *_: 1 / 0)
     with pytest.raises(PluginError, match="the gate 'tests' broke"):
         desk.check()
+
+
+def test_a_baseline_that_cannot_be_measured_is_inconclusive(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pass, no failure, and nobody is served by it meanwhile."""
+    from roadworthy.gates.contract import ContractGate
+
+    def busy(*_: object) -> None:
+        raise UnavailableError("the machine has no port left")
+
+    monkeypatch.setattr(ContractGate, "judge", busy)
+    with pytest.raises(InconclusiveError, match=r"refused: contract \(it could not be measured: the machine has"):
+        desk.release()
+    assert not desk.releases()
+
+
+def test_a_system_without_a_baseline_has_no_way_back_at_first(desk: Desk) -> None:
+    """A waiver lets it do without one, but the first release then has nothing to return to."""
+    waiver = StatedWaiver(gate="baseline", by="ana", why="there is no simple rule", until=START + DAY)
+    desk.system = replace(desk.system, content=replace(CONTENT, baseline=""))
+    desk.policy(waivers=(waiver,))
+    with pytest.raises(ReleaseRefused, match="neither an earlier release nor a baseline to return to"):
+        desk.release()
+    assert desk.asked == []
+
+
+def test_two_admissions_at_once_never_share_a_number(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes second looks again; the same candidate admitted twice is the same release."""
+    first = desk.release()
+    asked = ReleaseRequest(
+        plane=desk.plane, folder=desk.folder, system=desk.system, actor=ANA, trial_for=desk.trial_for,
+        prove_loads=prove_loads(desk.plane), reason="", environment="live", tell=desk.told.append,
+    )  # fmt: skip
+    run = from_doc(Run, desk.plane.ledger.state(Noun.RUN, first.release.run) or {})
+    assert admit(asked, first.release.candidate, run, first.check) == first.release
+    desk.edit()
+    found = desk.check()
+    seen = present.releases
+    monkeypatch.setattr(present, "releases", lambda *_: {})
+    with pytest.raises(Conflict, match="flights@v1 was admitted by someone else meanwhile"):
+        admit(asked, found.candidate, found.run, found)
+    monkeypatch.setattr(present, "releases", seen)
+    assert admit(asked, found.candidate, found.run, found).name == "flights@v2"
+
+
+def test_content_that_changed_under_the_same_policy_is_written_down(desk: Desk) -> None:
+    """What the manifest describes is in the ledger before it is built."""
+    desk.release()
+    desk.system = replace(desk.system, content=replace(CONTENT, seed=7))
+    done = desk.release()
+    assert done.notes[0] == "the content that the manifest describes was written down"
+
+
+def test_a_release_that_was_taken_back_is_not_released_again(desk: Desk) -> None:
+    """The sentence says for what, and what to do instead."""
+    done = desk.release()
+    withdrawn = replace(done.release, withdrawn_for=("quality",))
+    desk.plane.ledger.commit(
+        [
+            Decide(
+                kind="release.withdrawn", system="flights", noun=Noun.RELEASE, subject=withdrawn.id,
+                after=to_doc(withdrawn), actor=ANA,
+            )
+        ]
+    )  # fmt: skip
+    again = desk.release()
+    assert again.already
+    assert again.sentence == "already released as flights@v1, and taken back for quality; build a better candidate"
+
+
+def test_an_unknown_is_told_in_its_own_words(desk: Desk) -> None:
+    """Which digest, which reference, which labels: the sentence says what to look for."""
+    candidate, run = _parts(desk)
+    prove = prove_loads(desk.plane)
+    blind = replace(candidate, artifacts=tuple(one for one in candidate.artifacts if one.role != "reference"))
+    shapes = {
+        "rows.csv without a version digest": (candidate, replace(run, data={"rows.csv": ""})),
+        "has no reference": (blind, replace(run, candidate=blind.id)),
+        "a binary task without labels": (replace(candidate, interface=replace(BINARY, labels=())), run),
+        "positive class is none of the labels": (replace(candidate, interface=replace(BINARY, positive="2")), run),
+    }
+    for said, (changed, made) in shapes.items():
+        (found,) = unknowns(desk.plane, changed, replace(made, candidate=changed.id), prove)
+        assert said in found

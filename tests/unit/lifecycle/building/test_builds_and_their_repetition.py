@@ -115,6 +115,15 @@ def test_a_recipe_is_built_once_and_the_baseline_beside_it(project: Project) -> 
     assert (again.reused, again.candidate.id, again.baseline.id) == (True, first.candidate.id, first.baseline.id)
 
 
+def test_a_language_model_is_built_by_rules_of_its_own(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no training rows; the same verb builds it."""
+    asked: list[Any] = []
+    monkeypatch.setattr(build_module, "build_llm", lambda *given: asked.append(given) or "built")
+    project.system = replace(project.system, kind=Kind.LLM)
+    assert project.build() == "built"
+    assert asked == [(project.folder, project.system, project.plane, ANA)]
+
+
 def test_a_slow_model_is_judged_on_fewer_rows(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The baseline is judged on the same ones, and the notes say how many."""
     monkeypatch.setattr(build_module, "affordable", lambda _: 10)

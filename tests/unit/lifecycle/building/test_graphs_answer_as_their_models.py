@@ -156,9 +156,11 @@ def test_fewer_rows_are_compared_where_a_graph_is_slow(monkeypatch: pytest.Monke
 def test_border_rows_cover_every_type() -> None:
     """A null is each type's own; a listed word has no unseen one; a field without ends has no ends to try."""
     fields = (
-        Field(name="n", type=FieldType.NUMBER, nullable=True), Field(name="at", type=FieldType.TIMESTAMP, nullable=True),
-        Field(name="ok", type=FieldType.BOOLEAN, nullable=True), Field(name="w", type=FieldType.STRING, categories=("x",)),
-    )  # fmt: skip
+        Field(name="n", type=FieldType.NUMBER, nullable=True),
+        Field(name="at", type=FieldType.TIMESTAMP, nullable=True),
+        Field(name="ok", type=FieldType.BOOLEAN, nullable=True),
+        Field(name="w", type=FieldType.STRING, categories=("x",)),
+    )
     some = {
         "n": np.zeros(2),
         "at": np.zeros(2, dtype=np.int64),

@@ -259,10 +259,6 @@ def test_training_code_is_copied_with_the_modules_it_imports(place: Path) -> Non
     ("code", "said"),
     [
         ("def train(rows:\n", "not valid Python"),
-        ("x = 1\n", "defines no function `train(rows)`"),
-        ("def train(rows):\n    raise KeyError('speed')\n", "raised KeyError: 'speed' (line 2 of train.py)"),
-        ("def train(rows):\n    return 3\n", "returned int, which cannot predict"),
-        ("import os\n\ndef train(rows):\n    os._exit(3)\n", "ended with code 3"),
         ("import os, signal\n\ndef train(rows):\n    os.kill(os.getpid(), signal.SIGKILL)\n", "killed by signal 9"),
         ("import no_such_module\n", "No module named 'no_such_module'"),
     ],

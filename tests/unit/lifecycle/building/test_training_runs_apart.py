@@ -150,9 +150,4 @@ def test_training_runs_in_a_process_that_sees_no_secrets(folder: Path, monkeypat
     (folder / "train.py").write_text("import os, sys\n\ndef train(rows):\n    sys.stderr.write('bye'); os._exit(3)\n")
     with pytest.raises(InputError, match=r"ended with code 3\n    bye"):
         train(folder, content, split)
-    (folder / "train.py").write_text(
-        "import os, signal\n\ndef train(rows):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    with pytest.raises(InputError, match=r"killed by signal 9$"):
-        train(folder, content, split)
     assert os.environ["ROADWORTHY_KEY"] == "rw_x_secret"
