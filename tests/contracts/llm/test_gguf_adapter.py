@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib.util
+import json
 import math
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from roadworthy.domain.pin import Pin, Provider
@@ -149,11 +151,37 @@ def test_a_users_text_is_never_a_special_token(sockets: Path) -> None:
     assert marked - plain > 3
 
 
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "ok": {"type": "boolean"},
+        "kind": {"enum": ["sea", 'a "lake"', None]},
+        "count": {"$ref": "#/$defs/count"},
+        "list": {"type": "array", "items": {"anyOf": [{"type": "integer"}, {"type": "null"}]}},
+    },
+    "required": ["ok", "kind", "count", "list"],
+    "$defs": {"count": {"type": ["integer", "null"]}},
+}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_answer_keeps_to_its_json_schema_whatever_the_model_wants(sockets: Path, seed: int) -> None:
+    """Even at a high temperature a local model writes what the schema allows, if it comes to an end."""
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
+    request = ask("Tell me.", temperature=1.5, seed=seed, max_tokens=300, response_format=form)
+    choice = whole(sockets, request).document["choices"][0]
+    if choice["finish_reason"] == "stop":
+        jsonschema.validate(json.loads(choice["message"]["content"]), SCHEMA)
+    else:
+        assert choice["message"]["content"].startswith("{")
+
+
 @pytest.mark.parametrize(
     "more",
     [
         {"tools": [{"type": "function", "function": {"name": "f"}}]},
-        {"response_format": {"type": "json_object"}},
+        {"response_format": {"type": "xml"}},
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "string", "pattern": "a"}}}},
         {"n": 2},
         {"temperature": 9},
         {"messages": []},

@@ -25,6 +25,7 @@ from aiohttp import web
 from roadworthy.domain.pin import Usage
 from roadworthy.runtimes.llm.counting import usage_document
 from roadworthy.runtimes.llm.gguf_engine import MAX_TOP_LOGPROBS, ContextFull, Engine, Token, Wish
+from roadworthy.runtimes.llm.gguf_grammar import NotInGrammar, grammar_of
 from roadworthy.runtimes.parent import end_with_parent
 
 MAX_REQUEST_BYTES: Final = 16 << 20
@@ -53,9 +54,6 @@ class Ask:
         for name in _REFUSED:
             if body.get(name):
                 raise Refused(f"this model has no {name}", name)
-        form: dict[str, Any] = body.get("response_format") or {}
-        if form.get("type", "text") != "text":
-            raise Refused("this model's library cannot hold an answer to a JSON schema", "response_format")
         if body.get("n", 1) not in {None, 1}:
             raise Refused("this model gives one answer a request", "n")
         self.messages = _messages(body.get("messages"))
@@ -72,6 +70,7 @@ class Ask:
             seed=None if body.get("seed") is None else abs(int(body["seed"])),
             logprobs=bool(body.get("logprobs")),
             top=_number(int(body.get("top_logprobs") or 0), 0, MAX_TOP_LOGPROBS, "top_logprobs"),
+            grammar=_grammar(body.get("response_format") or {}),
         )
 
 
@@ -279,6 +278,19 @@ def _messages(stated: object) -> list[dict[str, str]]:
             raise Refused(f"this model knows no messages of role {role!r}", "messages")
         found.append({"role": role, "content": _text(message.get("content"))})
     return found
+
+
+def _grammar(form: Mapping[str, Any]) -> str:
+    kind = form.get("type", "text")
+    if kind == "text":
+        return ""
+    if kind not in {"json_object", "json_schema"}:
+        raise Refused("this model writes text or JSON", "response_format")
+    named: dict[str, Any] = form.get("json_schema") or {}
+    try:
+        return grammar_of(named.get("schema"))
+    except NotInGrammar as wrong:
+        raise Refused(str(wrong), "response_format") from None
 
 
 def _text(content: object) -> str:

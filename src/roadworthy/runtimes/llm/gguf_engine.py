@@ -49,7 +49,10 @@ class ContextFull(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """How to generate. `temperature` 0 takes the likeliest token. `top` asks for so many log-probabilities."""
+    """How to generate. `temperature` 0 takes the likeliest token. `top` asks for so many log-probabilities.
+
+    `grammar` is a GBNF grammar the answer must keep to; log-probabilities are those of the model without it.
+    """
 
     max_tokens: int
     temperature: float = 1.0
@@ -57,6 +60,7 @@ class Wish:
     seed: int | None = None
     logprobs: bool = False
     top: int = 0
+    grammar: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +127,16 @@ class Engine:
             raise ContextFull(f"the prompt has {len(tokens)} tokens, the context holds {self.context}")
         chance = np.random.default_rng(wish.seed)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        rules = _Grammar(self._model._model.vocab, self._context.ctx, wish.grammar) if wish.grammar else None  # noqa: SLF001
         self._read(tokens)
         for place in range(len(tokens), min(len(tokens) + wish.max_tokens, self.context)):
             logits = self._logits()
-            chosen = choose(logits, wish.temperature, wish.top_p, chance)
+            allowed = rules.allowed(logits) if rules is not None else logits
+            chosen = choose(allowed, wish.temperature, wish.top_p, chance)
             if native.llama_token_is_eog(self._handle, chosen):
                 return
+            if rules is not None:
+                rules.take(chosen)
             raw = self._piece(chosen)
             yield self._token(decoder.decode(raw), raw, chosen, logits, wish)
             self._decode(make_batch_single(chosen, place))
@@ -181,6 +189,44 @@ class Engine:
         buffer = ctypes.create_string_buffer(_PIECE_BYTES)
         size = int(native.llama_token_to_piece(self._handle, int(number), buffer, _PIECE_BYTES, 0, True))
         return buffer.raw[: max(size, 0)].decode("utf-8", errors="replace")
+
+
+class _Grammar:
+    """The library's grammar, which its binding leaves out: which tokens may come next."""
+
+    def __init__(self, vocabulary: int, context: int, text: str) -> None:
+        library: Any = native._lib  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        begin = library.llama_sampler_init_grammar
+        begin.argtypes, begin.restype = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p], ctypes.c_void_p
+        self._sift = library.llama_grammar_sample
+        self._sift.argtypes, self._sift.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p], None
+        self._accept = library.llama_grammar_accept_token
+        self._accept.argtypes, self._accept.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32], None
+        self._free = library.llama_grammar_free
+        self._free.argtypes, self._free.restype = [ctypes.c_void_p], None
+        self._context = context
+        self._rules = begin(vocabulary, text.encode(), b"root")
+        if not self._rules:
+            raise RuntimeError("the library does not understand the grammar")
+
+    def __del__(self) -> None:
+        if getattr(self, "_rules", None):
+            self._free(self._rules)
+
+    def allowed(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits with those of tokens that may not come next at minus infinity."""
+        candidates = np.zeros(logits.size, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
+        candidates["id"] = np.arange(logits.size)
+        candidates["logit"] = logits
+        listed = native.llama_token_data_array()
+        listed.data = candidates.ctypes.data_as(ctypes.POINTER(native.llama_token_data))
+        listed.size, listed.selected, listed.sorted = logits.size, -1, False
+        self._sift(self._rules, self._context, ctypes.addressof(listed))
+        return np.asarray(candidates["logit"], dtype=np.float32)
+
+    def take(self, token: int) -> None:
+        """Go on to what may follow a token."""
+        self._accept(self._rules, self._context, token)
 
 
 def choose(logits: NDArray[np.float32], temperature: float, top_p: float, chance: np.random.Generator) -> int:

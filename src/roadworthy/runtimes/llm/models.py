@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from roadworthy.domain.pin import Pin, Provider
+from roadworthy.errors import PluginError
 from roadworthy.ports.chat import ChatModel
 
 
@@ -16,17 +17,24 @@ def open_model(pin: Pin, *, secret: Callable[[str], str], sockets: Path) -> Chat
         pin: what to speak to.
         secret: reads the secret that `pin.key` refers to, at each use.
         sockets: the folder where the adapters of local models listen.
+
+    Raises:
+        PluginError: the extra `llm` is not installed.
     """
-    match pin.provider:
-        case Provider.OPENAI:
-            from roadworthy.runtimes.llm.openai import OpenAIModel
+    try:
+        match pin.provider:
+            case Provider.OPENAI:
+                from roadworthy.runtimes.llm.openai import OpenAIModel
 
-            return OpenAIModel(pin, secret)
-        case Provider.ANTHROPIC:
-            from roadworthy.runtimes.llm.anthropic import AnthropicModel
+                return OpenAIModel(pin, secret)
+            case Provider.ANTHROPIC:
+                from roadworthy.runtimes.llm.anthropic import AnthropicModel
 
-            return AnthropicModel(pin, secret)
-        case Provider.GGUF:
-            from roadworthy.runtimes.llm.gguf import GgufModel
+                return AnthropicModel(pin, secret)
+            case Provider.GGUF:
+                from roadworthy.runtimes.llm.gguf import GgufModel
 
-            return GgufModel(pin, secret, sockets)
+                return GgufModel(pin, secret, sockets)
+    except ImportError as missing:
+        told = f"language models need the package '{missing.name}', which is not installed"
+        raise PluginError(told, hint="pip install 'roadworthy[llm]'") from None
