@@ -75,8 +75,8 @@ def test_a_wrong_prompt_is_told_with_its_line(text: str) -> None:
 
 def test_a_variable_that_is_no_input_is_refused_with_the_nearest_name() -> None:
     """A typo in a prompt is found when it is built, not when it is asked."""
-    with pytest.raises(InputError, match=r"line 3: no input called 'qestion'; did you mean 'question'\?"):
-        compile_prompt("# user\n\n{{ qestion }}", ["question"])
+    with pytest.raises(InputError, match=r"line 3: no input called 'questn'; did you mean 'question'\?"):
+        compile_prompt("# user\n\n{{ questn }}", ["question"])
 
 
 ESCAPES = [
