@@ -62,5 +62,6 @@ BUILT_IN = Catalogue.of(
     gates=GATE_PARAMETERS,
     monitors=(*defaults_v1.MONITORS, *defaults_llm_v1.MONITORS),
     actions=(ActionKind.FALLBACK, ActionKind.ROLLBACK, ActionKind.STOP, ActionKind.PAGE),
-    runtimes=("onnx", "sklearn", "sql"),
+    runtimes=("llm", "onnx", "sklearn", "sql"),
+    guards=defaults_llm_v1.GUARD_PARAMETERS,
 )

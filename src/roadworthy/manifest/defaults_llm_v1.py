@@ -28,6 +28,21 @@ SHARED_GATE_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """Gates of both kinds, with what they are told about an llm system."""
 
+GUARD_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "canary": {"overlap": 0.25, "ngram": 5, "least_grams": 8},
+    "egress": {"on_foreign": "remove", "hosts": [], "bare_hosts": True, "mark": "[link removed]"},
+    "limits": {
+        "question_characters": 100_000, "question_tokens": 16_000, "messages": 100, "tools": 64,
+        "answer_characters": 0, "answer_tokens": 4_096,
+    },
+    "output_schema": {"repair": True, "most_characters": 1_000_000},
+    "pii": {
+        "on_question": "mask", "on_answer": "mask",
+        "classes": ["card", "email", "iban", "id_number", "ip", "phone", "ssn"],
+    },
+    "secrets": {"on_question": "mask", "on_answer": "mask"},
+}  # fmt: skip
+
 _FULL: Final = StagePlan(stage=Stage.FULL, share=1.0)
 _HURTS: Final = (ActionKind.ROLLBACK, ActionKind.PAGE)
 _TELL: Final = (ActionKind.PAGE,)

@@ -159,6 +159,7 @@ def _price(name: str, shape: PinShape, reading: Reading) -> Price | None:
         cached_input=stated.cached_input[0] if stated.cached_input else None,
         per_call=stated.per_call[0] * 1_000_000 if stated.per_call else 0,
         currency=stated.input[1],
+        version=stated.version,
     )
 
 

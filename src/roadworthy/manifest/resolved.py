@@ -12,6 +12,7 @@ from roadworthy.domain.llm import IndexPlan, LlmPlan, chat_interface
 from roadworthy.domain.moment import MILLISECOND, iso, spell_duration
 from roadworthy.domain.pin import PICO, Pin, PinTerms, Price
 from roadworthy.domain.system import Content, DataPlan, Decision, Owner, Policy, ServePlan, System, WatchPlan
+from roadworthy.manifest.defaults_llm_v1 import GUARDS
 from roadworthy.manifest.stages import spell_stage
 from roadworthy.manifest.units import spell_budget, spell_money, spell_share, spell_size
 
@@ -54,7 +55,7 @@ def _resolved_llm(content: Content, plan: LlmPlan) -> dict[str, Any]:
         "output_schema": plan.schema,
         "seed": content.seed,
         "parameters": dict(plan.parameters),
-        "guards": {guard.name: dict(guard.parameters) for guard in plan.guards},
+        "guards": dict.fromkeys(GUARDS, "off") | {guard.name: dict(guard.parameters) for guard in plan.guards},
     }
     return _without_nothing(document) | ({} if plan.index is None else {"index": _index(plan.index)})
 
@@ -92,7 +93,7 @@ def _price(price: Price) -> dict[str, Any]:
     parts = {"input": price.input, "output": price.output, "cached_input": price.cached_input}
     found = {name: spell_money(micros, price.currency) for name, micros in parts.items() if micros is not None}
     per_call = spell_money(price.per_call // PICO, price.currency)
-    return found | ({"per_call": per_call} if price.per_call else {})
+    return found | ({"per_call": per_call} if price.per_call else {}) | {"version": price.version}
 
 
 def resolved_policy(policy: Policy) -> dict[str, Any]:

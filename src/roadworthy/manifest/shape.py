@@ -206,6 +206,7 @@ class PriceShape(Shape):
     output: Money = Field(description="A million tokens of the answer.")
     cached_input: Money | None = Field(default=None, description="A million tokens that the provider had cached.")
     per_call: Money | None = Field(default=None, description="Each call, whatever its tokens.")
+    version: Line = Field(default="manifest", description="The price list it is from; records name it.")
 
 
 class PinShape(Shape):

@@ -10,6 +10,7 @@ from roadworthy import plugins
 from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.pin import Pin, Price
 from roadworthy.manifest.catalogue import GATE_PARAMETERS, Catalogue
+from roadworthy.manifest.defaults_llm_v1 import GUARD_PARAMETERS
 from roadworthy.ports.plane import Plane
 from roadworthy.settings import Settings
 from roadworthy.stores.artifacts import FileArtifacts
@@ -71,12 +72,15 @@ def catalogue() -> Catalogue:
     def parameters(name: str) -> Mapping[str, Any]:
         return {} if name in GATE_PARAMETERS else dict(plugins.load("gates", name).defaults)
 
+    def guard_parameters(name: str) -> Mapping[str, Any]:
+        return GUARD_PARAMETERS.get(name) or dict(plugins.load("guards", name).defaults)
+
     return Catalogue.of(
         gates={name: parameters(name) for name in plugins.names("gates")},
         monitors=plugins.names("monitors"),
         actions=plugins.names("actions"),
         runtimes=plugins.names("runtimes"),
-        guards={name: dict(plugins.load("guards", name).defaults) for name in plugins.names("guards")},
+        guards={name: guard_parameters(name) for name in plugins.names("guards")},
         price_of=_listed_price,
     )
 
