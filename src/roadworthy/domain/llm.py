@@ -47,7 +47,7 @@ class GuardPlan:
 class LlmPlan:
     """The content of an `llm` system, beside its interface and baseline. Paths are relative to the project's folder.
 
-    `pins` are in the order of the manifest; `Content.use` names the one that answers. `prompt` is a template file.
+    `pins` are in the order of their names; `Content.use` names the one that answers. `prompt` is a template file.
     `parameters` go to the provider (`temperature`, `max_tokens`). `schema` is a JSON Schema the answer must have.
     """
 

@@ -39,7 +39,7 @@ def llm_content(
     shape: ManifestShape, interface: Interface | None, waived: set[str], reading: Reading
 ) -> Content | None:
     """Return the content sections, or None when what a prompt needs is missing."""
-    pins = tuple(_pin(name, pin, reading) for name, pin in shape.pins.items())
+    pins = tuple(_pin(name, pin, reading) for name, pin in sorted(shape.pins.items()))
     if shape.use is not None and shape.use not in shape.pins:
         reading.unknown("pin", shape.use, shape.pins, ("use",))
     for key in ("prompt", "tools", "output_schema"):
@@ -70,7 +70,7 @@ def llm_content(
 
 def pin_terms(shape: ManifestShape, serve: ServePlan, reading: Reading) -> tuple[PinTerms, ...]:
     """Return the terms of each pin; under a budget each must have a price, or a call must be capped."""
-    found = tuple(_terms(name, pin, reading) for name, pin in shape.pins.items())
+    found = tuple(_terms(name, pin, reading) for name, pin in sorted(shape.pins.items()))
     for cap in serve.budgets:
         for terms in found:
             at = ("pins", terms.name)

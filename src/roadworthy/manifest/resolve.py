@@ -162,7 +162,7 @@ def _policy(
 ) -> Policy:
     tier = reading.defaults
     gates = gate_plans(shape.gates, waivers, reading)
-    serve = serve_plan(shape.serve, tuple(shape.pins), shape.use or "", reading)
+    serve = serve_plan(shape.serve, sorted(shape.pins), shape.use or "", reading)
     pins = pin_terms(shape, serve, reading)
     mask = defaults_llm_v1.MASKED if shape.keep.mask is None and reading.kind is Kind.LLM else shape.keep.mask or ()
     if interface is not None and serve.stated_default is not None:

@@ -66,11 +66,11 @@ def test_a_whole_manifest_becomes_a_system(folder):
     assert system.content.interface == chat_interface()
     plan = system.content.llm
     assert plan is not None
-    assert [pin.name for pin in plan.pins] == ["main", "spare", "local"]
+    assert [pin.name for pin in plan.pins] == ["local", "main", "spare"]
     assert plan.pin("nobody") is None
     assert plan.index is not None
     assert (plan.index.top, plan.index.abstain) == (3, None)
-    assert system.policy.serve.fallback == ("spare", "local", "previous", "baseline", "default")
+    assert system.policy.serve.fallback == ("local", "spare", "previous", "baseline", "default")
     assert system.policy.serve.budgets == (
         Budget(limit_micros=20_000_000),
         Budget(limit_micros=1_000_000, period=Period.HOUR, whose=Whose.KEY),
@@ -108,7 +108,7 @@ def test_a_local_model_may_come_from_an_installed_package(folder):
     body = BODY.replace("file: small.gguf", 'file: "package:small_model/small.gguf"')
     plan = load_text(HEAD + body, folder, BUILT_IN).content.llm
     assert plan is not None
-    assert plan.pins[2].model == "small"
+    assert plan.pins[0].model == "small"
 
 
 def test_an_interface_of_its_own(folder):
