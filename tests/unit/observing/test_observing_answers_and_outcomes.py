@@ -273,7 +273,7 @@ def test_answers_before_the_stage_are_not_its_evidence(world: World) -> None:
 
 
 def test_a_worker_that_still_splits_by_the_last_route_is_no_evidence(world: World) -> None:
-    """A new stage's route reaches each worker a moment later: answers by the old shares would look like a broken split."""
+    """A new stage's route reaches each worker a moment later; until then it splits by the old shares."""
     rollout = in_canary(world, route_version=2)
     world.outcomes(world.answers(300))
     world.look()
