@@ -25,7 +25,6 @@ from roadworthy.ports.plane import Plane
 from roadworthy.runtimes.environment import capture
 from roadworthy.runtimes.llm.prompt import compile_prompt
 from roadworthy.runtimes.rag import index as rag
-from roadworthy.runtimes.rag.embed import open_embedder
 from roadworthy.runtimes.rag.index_file import Parameters
 from roadworthy.stores.codec import to_json
 
@@ -190,6 +189,8 @@ def _index(folder: Path, plan: IndexPlan, corpus: Mapping[str, str]) -> bytes:
         parameters = replace(parameters, abstain_at_most=plan.abstain)
     own = None
     if plan.embed not in ("", "minilm"):
+        from roadworthy.runtimes.rag.embed import open_embedder
+
         model = folder / plan.embed
         own = open_embedder(model, model.with_name("tokenizer.json"))
     return rag.build(corpus, parameters, embedder=own)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from roadworthy import plugins
 from roadworthy.domain.candidate import Candidate
+from roadworthy.domain.interface import Task
 from roadworthy.domain.pin import Pin, Price
 from roadworthy.manifest.catalogue import GATE_PARAMETERS, Catalogue
 from roadworthy.manifest.defaults_llm_v1 import GUARD_PARAMETERS
@@ -92,11 +93,18 @@ def _listed_price(pin: Pin) -> Price | None:
     return price_of(pin, datetime.now(UTC).date())
 
 
-def prove_loads(plane: Plane) -> Callable[[Candidate], None]:
-    """Return what loads a candidate as a worker would, and raises if it does not load."""
+def prove_loads(plane: Plane, *, probes: bool = True) -> Callable[[Candidate], None]:
+    """Return what loads a candidate as a worker would, and raises if it does not load.
+
+    A remote model is loadable when it answers, so its pin is probed; not where a provider's bad hour must stop nobody.
+    """
 
     def prove(candidate: Candidate) -> None:
-        plugins.load("runtimes", candidate.runtime).load(candidate, plane.artifacts)
+        loaded = plugins.load("runtimes", candidate.runtime).load(candidate, plane.artifacts)
+        if probes and candidate.interface.task is Task.TEXT and loaded.assistant.pin is not None:
+            from roadworthy.wiring.probe_pins import prove_answers
+
+            prove_answers(plane, candidate.system, loaded.assistant.pin)
 
     return prove
 
