@@ -33,7 +33,9 @@ class Noun(StrEnum):
     ACTION = "action"
     DRILL = "drill"
     TRUST = "trust"
+    WORDING = "wording"
     BUDGET = "budget"
+    PIN = "pin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from roadworthy.domain.digest import LATER, Digest, digest
 from roadworthy.domain.failure_plan import FailurePlan
 from roadworthy.domain.interface import Interface, Scalar
 from roadworthy.domain.llm import LlmPlan
-from roadworthy.domain.moment import DAY, Micros
+from roadworthy.domain.moment import DAY, HOUR, Micros
 from roadworthy.domain.objective import Objective
 from roadworthy.domain.pin import PinTerms
 from roadworthy.domain.rollout import StagePlan
@@ -159,11 +159,26 @@ class ServePlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScorePlan:
+    """Which live answers are scored, and by what: `text` is the suite file's, so that control needs no project.
+
+    `share` is that of the answers, chosen by their ids. Judges are asked until the day has cost `cap_picos`.
+    """
+
+    suite: str
+    text: str
+    share: float = 0.1
+    cap_picos: int = 0
+    currency: str = "USD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchPlan:
     """What is observed. `window` is a monitor's span, `lateness` how late an event may come and still count.
 
     `harm_margin` is how much worse than on its hold-out a release may decide before it counts as harm, `harm_alpha`
-    the chance of a false alarm of one of its tests.
+    the chance of a false alarm of one of its tests. For kind llm pins are probed every `probe_every`, at a cost of at
+    most `probe_budget` a day.
     """
 
     objectives: tuple[Objective, ...] = ()
@@ -173,6 +188,9 @@ class WatchPlan:
     drift_window: Micros = 7 * DAY
     lateness: Micros = 3_600_000_000
     drill_every: Micros = 90 * DAY
+    probe_every: Micros = field(default=6 * HOUR, metadata=LATER)
+    probe_budget: Budget = field(default=Budget(limit_micros=100_000), metadata=LATER)
+    score: ScorePlan | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,13 +23,14 @@ from roadworthy.lifecycle.page import Send, deliver, sender
 from roadworthy.lifecycle.provider_books import books_of
 from roadworthy.lifecycle.reconcile import ProgressOf, reconcile
 from roadworthy.lifecycle.respond import Command
-from roadworthy.lifecycle.settle import Ask, Settler
+from roadworthy.lifecycle.settle import Ask, Patience, Settler
 from roadworthy.ports.leases import LEADER
 from roadworthy.ports.plane import Plane
 
 LOOK_EVERY_S: Final = 0.25
 DELIVER_EVERY_S: Final = 0.25
 COMPACT_EVERY_S: Final = 5.0
+SCORE_EVERY_S: Final = 5.0
 PAY_EVERY_S: Final = 0.05
 SETTLE_EVERY_S: Final = 0.5
 LEASE_S: Final = 4.0
@@ -64,6 +65,8 @@ class Control:
         url: str = "",
         send: Send | None = None,
         ask: Ask | None = None,
+        patience: Patience | None = None,
+        score: Callable[[], int] | None = None,
         wall: Callable[[], Micros] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self.health = Health()
@@ -73,7 +76,8 @@ class Control:
         self._url = url
         self._send = send or sender(plane)
         self._paymaster = Paymaster(plane)
-        self._settler = Settler(plane, self._paymaster, ask or books_of(plane.home.root.parent))
+        self._settler = Settler(plane, self._paymaster, ask or books_of(plane.home.root.parent), patience=patience)
+        self._score = score
         self._wall = wall
         self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._epoch: int | None = None
@@ -128,6 +132,11 @@ class Control:
         if self.health.leads:
             self._settler.settle(self._epoch)
 
+    def score(self) -> None:
+        """Score live answers of kind llm, if this process leads."""
+        if self.health.leads and self._score is not None:
+            self._score()
+
     def resign(self) -> None:
         """Give the lease back, so that the next process need not wait for its end."""
         if self._epoch is not None:
@@ -137,11 +146,12 @@ class Control:
 
     async def run(self, ended: asyncio.Event) -> None:
         """Work until `ended` is set; then let what is under way finish and resign."""
-        with ThreadPoolExecutor(max_workers=5, thread_name_prefix="control") as threads:
+        with ThreadPoolExecutor(max_workers=6, thread_name_prefix="control") as threads:
             jobs = (
                 (self.look, LOOK_EVERY_S),
                 (self.deliver, DELIVER_EVERY_S),
                 (self.compact, COMPACT_EVERY_S),
+                (self.score, SCORE_EVERY_S),
                 (self.pay, PAY_EVERY_S),
                 (self.settle, SETTLE_EVERY_S),
             )

@@ -125,7 +125,13 @@ def _places(record: Record) -> list[tuple[str, str, str, Micros]]:
 
 
 def decision_loss(interface: Interface, outputs: Sequence[Value], truth: Value, scale: float) -> float | None:
-    """Return the loss in [0, 1] of one answer, or None when it cannot be judged (no answer, or an unknown label)."""
+    """Return the loss in [0, 1] of one answer, or None when it cannot be judged (no answer, or an unknown label).
+
+    The truth about a text is a score from 0 (bad) to 1 (good), also where the text itself was not kept; feedback of -1
+    counts as 0.
+    """
+    if interface.task is Task.TEXT:
+        return text_loss(truth)
     if not outputs:
         return None
     if interface.task is Task.REGRESSION:
@@ -138,3 +144,10 @@ def decision_loss(interface: Interface, outputs: Sequence[Value], truth: Value, 
         return None
     answered = outputs[1] if interface.task is Task.BINARY else outputs[0]
     return float(label_loss([actual], [str(answered)])[0])
+
+
+def text_loss(score: Value) -> float | None:
+    """Return 1 - score, or None for what is no score between -1 and 1."""
+    if isinstance(score, str | None) or not -1 <= score <= 1:
+        return None
+    return 1.0 - max(0.0, float(score))

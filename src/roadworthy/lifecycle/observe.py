@@ -43,6 +43,8 @@ from roadworthy.ports.plane import Plane
 SLOW_EVERY: Micros = 2 * SECOND
 PAST_WINDOWS = 8
 LABEL = "label"
+TEXT_SCORERS = frozenset({"score", "feedback"})
+"""What says how good a text was, beside a label: the scorers of the gates, and whoever read it."""
 _SLOW = frozenset({"drift", "predictions"})
 _ALWAYS = 2**62
 _REFUSED = 400
@@ -137,7 +139,7 @@ class Observer:
             answered[record.system, record.environment].append(record)
         joined: dict[tuple[str, str], list[Joined]] = defaultdict(list)
         for one in self._joiner.join(outcomes):
-            if one.outcome.scorer == LABEL:
+            if one.outcome.scorer == LABEL or self._scores_text(one):
                 joined[one.record.system, one.record.environment].append(one)
         for system, environment in {*answered, *joined}:
             if system not in policies:
@@ -146,6 +148,11 @@ class Observer:
             self._fold_records(here, answered[system, environment])
             self._fold_outcomes(here, joined[system, environment], now)
             self._fold_trial(here, answered[system, environment], joined[system, environment])
+
+    def _scores_text(self, one: Joined) -> bool:
+        """Claim that an outcome scores a text; its parts by single scorers are kept, and decide nothing."""
+        known = self._references.get(one.record.release) if one.outcome.scorer in TEXT_SCORERS else None
+        return known is not None and known.interface.task is Task.TEXT
 
     def _fold_records(self, here: _Here, records: Sequence[Record]) -> None:
         for (release, start), group in by_bucket(records, answer_width(here.policy.watch), event=False).items():
@@ -316,8 +323,8 @@ def _count(bucket: QualityBucket, record: Record, known: Known, truth: Value, lo
     bucket.outcomes += sign
     bucket.loss += sign * loss
     bucket.loss_squares += sign * loss * loss
-    score = record.outputs[0]
-    if known.interface.task is not Task.BINARY or not isinstance(score, int | float):
+    score = record.outputs[0] if record.outputs and known.interface.task is Task.BINARY else None
+    if not isinstance(score, int | float):
         return
     positive = label_of(known.interface, truth) == known.interface.positive
     bucket.brier += sign * (float(score) - positive) ** 2

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
-from roadworthy.domain.interface import Interface
+from roadworthy.domain.interface import Interface, Task
 from roadworthy.domain.ledger import Noun
-from roadworthy.domain.reference import Reference
+from roadworthy.domain.reference import Figure, Reference
 from roadworthy.domain.release import Release
 from roadworthy.ports.artifacts import Artifacts
 from roadworthy.ports.plane import Plane
@@ -53,7 +55,11 @@ class References:
             document = self._plane.ledger.state(Noun.RELEASE, release)
             if document is None:
                 return None
-            self._known[release] = _read(from_doc(Release, document), self._plane.artifacts)
+            found = from_doc(Release, document)
+            if found.candidate.interface.task is Task.TEXT:
+                self._known[release] = Known(found, _promised(self._plane, found))
+            else:
+                self._known[release] = _read(found, self._plane.artifacts)
         return self._known.get(release)
 
 
@@ -65,3 +71,29 @@ def _read(release: Release, artifacts: Artifacts) -> Known:
     bins = {name: Bins.from_doc(document) for name, document in reference.bins.items()}
     answers = Bins.from_doc(reference.prediction_bins) if reference.prediction_bins else None
     return Known(release, reference, bins, answers)
+
+
+def _promised(plane: Plane, release: Release) -> Reference | None:
+    """Return what a release of kind llm promised: the score of its suite, as a loss. A baseline promised nothing."""
+    suite, baseline = (_verdict(plane, release, gate) for gate in ("suite", "baseline"))
+    loss = _loss(suite.get("score"))
+    if loss is None:
+        return None
+    return Reference(
+        rows=0, holdout_rows=loss.n, bins={}, counts={}, prediction_bins={}, prediction_counts={}, loss=loss,
+        baseline_loss=_loss(baseline.get("baseline", {}).get("score")),
+    )  # fmt: skip
+
+
+def _verdict(plane: Plane, release: Release, gate: str) -> Mapping[str, Any]:
+    document = plane.ledger.state(Noun.VERDICT, f"{release.id}/{gate}")
+    return document["evidence"] if document is not None else {}
+
+
+def _loss(score: Mapping[str, Any] | None) -> Figure | None:
+    if not score or score.get("value") is None:
+        return None
+    low, high = score["low"], score["high"]
+    return Figure(
+        value=1 - score["value"], low=1 - (1.0 if high is None else high), high=1 - (low or 0.0), n=score["n"]
+    )

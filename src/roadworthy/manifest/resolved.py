@@ -11,7 +11,17 @@ from typing import Any
 from roadworthy.domain.llm import IndexPlan, LlmPlan, chat_interface
 from roadworthy.domain.moment import MILLISECOND, iso, spell_duration
 from roadworthy.domain.pin import PICO, Pin, PinTerms, Price
-from roadworthy.domain.system import Content, DataPlan, Decision, Owner, Policy, ServePlan, System, WatchPlan
+from roadworthy.domain.system import (
+    Content,
+    DataPlan,
+    Decision,
+    Owner,
+    Policy,
+    ScorePlan,
+    ServePlan,
+    System,
+    WatchPlan,
+)
 from roadworthy.manifest.defaults_llm_v1 import GUARDS
 from roadworthy.manifest.stages import spell_stage
 from roadworthy.manifest.units import spell_budget, spell_money, spell_share, spell_size
@@ -61,7 +71,7 @@ def _resolved_llm(content: Content, plan: LlmPlan) -> dict[str, Any]:
 
 
 def _pin(pin: Pin) -> dict[str, Any]:
-    texts = _without_nothing({"model": pin.model, "url": pin.url, "file": pin.file, "version": pin.version})
+    texts = _without_nothing({"model": pin.model, "url": pin.url, "file": pin.file, "version": pin.version, "probes": pin.probe_file})
     numbers = {"context": pin.context, "max_output": pin.max_output, "parameters": dict(pin.parameters)}
     return {"provider": str(pin.provider), **texts, **numbers}
 
@@ -114,7 +124,7 @@ def resolved_policy(policy: Policy) -> dict[str, Any]:
         "gates": {gate.name: dict(gate.parameters) for gate in policy.gates},
         "serve": _serve(policy.serve),
         "rollout": [spell_stage(stage) for stage in policy.rollout],
-        "watch": _watch(policy.watch),
+        "watch": _watch(policy.watch) | (_probing(policy.watch) if policy.pins else {}),
         "failure": {
             "rules": [
                 {"when": rule.objective, "do": [str(action) for action in rule.do]} for rule in policy.failure.rules
@@ -198,4 +208,13 @@ def _watch(watch: WatchPlan) -> dict[str, Any]:
         "window": spell_duration(watch.window),
         "drift_window": spell_duration(watch.drift_window),
         "drill_every": spell_duration(watch.drill_every),
-    }
+    } | ({} if watch.score is None else {"score": _score(watch.score)})
+
+
+def _probing(watch: WatchPlan) -> dict[str, Any]:
+    return {"probe_every": spell_duration(watch.probe_every), "probe_budget": spell_budget(watch.probe_budget)}
+
+
+def _score(plan: ScorePlan) -> dict[str, Any]:
+    found = {"suite": plan.suite, "share": spell_share(plan.share)}
+    return found | ({"judge_budget": spell_money(plan.cap_picos // PICO, plan.currency)} if plan.cap_picos else {})

@@ -125,6 +125,7 @@ SHORTHANDS: Final = {
     "GoalShape": "text",
     "IndexShape": "files",
     "NonGoalShape": "text",
+    "ScoreShape": "suite",
     "FailureShape": "rules",
 }
 
@@ -228,6 +229,7 @@ class PinShape(Shape):
     max_output: int = Field(default=1024, ge=1, le=1_000_000, description="The most tokens it writes.")
     parameters: dict[str, Scalar] = Field(default_factory=dict, description="Parameters of its own.")
     lookup: bool = Field(default=False, description="Whether its books can be asked for the usage of one call.")
+    probes: Line | None = Field(default=None, description="A file of prompts, one a line, that show a hidden change.")
 
 
 class IndexShape(Shape):
@@ -263,6 +265,14 @@ class ServeShape(Shape):
     cache: Duration = Field(default=0, description="How long an answer is given again to the same question; 0s: never.")
 
 
+class ScoreShape(Shape):
+    """Which live answers are scored by the scorers of a suite. A bare text is `suite`."""
+
+    suite: Line = Field(description="A suite file; what it asks of `all` answers, and its cases where questions match.")
+    share: Share = Field(default=0.1, description="The share of answers that is scored, chosen by their ids.")
+    judge_budget: Money | None = Field(default=None, description="What judges may cost a day; none without it.")
+
+
 class WatchShape(Shape):
     """What is observed, and which conditions must not come true."""
 
@@ -272,6 +282,9 @@ class WatchShape(Shape):
     window: Duration = Field(default=300_000_000, description="The span a monitor looks at.")
     drift_window: Duration = Field(default=604_800_000_000, description="The span that drift is judged over.")
     drill_every: Duration = Field(default=7_776_000_000_000, description="After how long a drill is stale.")
+    probe_every: Duration | None = Field(default=None, description="Kind llm: how often pins are probed.")
+    probe_budget: BudgetText | None = Field(default=None, description="Kind llm: what probing may cost a day.")
+    score: ScoreShape | None = Field(default=None, description="Kind llm: which live answers are scored, and by what.")
 
 
 class RuleShape(Shape):

@@ -5,22 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
+from roadworthy.domain.budget import Budget, Period, Whose
 from roadworthy.domain.condition import Condition
 from roadworthy.domain.failure_plan import ActionKind, FailurePlan, Rule
 from roadworthy.domain.interface import FieldRole, Interface
-from roadworthy.domain.moment import MILLISECOND
+from roadworthy.domain.moment import MILLISECOND, SECOND
 from roadworthy.domain.objective import Light, Objective
-from roadworthy.domain.system import OnViolation, ServePlan, WatchPlan
+from roadworthy.domain.pin import PICO, PinTerms
+from roadworthy.domain.system import Kind, OnViolation, ScorePlan, ServePlan, WatchPlan
 from roadworthy.manifest import conditions, defaults_v1
 from roadworthy.manifest.conditions import ConditionError
-from roadworthy.manifest.marked_yaml import Path
+from roadworthy.manifest.contents import inside
+from roadworthy.manifest.marked_yaml import Path, read
 from roadworthy.manifest.reading import Reading, nearest
-from roadworthy.manifest.shape import FailureShape, ManifestShape, RuleShape, ServeShape
+from roadworthy.manifest.shape import FailureShape, ManifestShape, RuleShape, ScoreShape, ServeShape, WatchShape
+from roadworthy.manifest.suites import suite_of
 from roadworthy.manifest.units import spell_number
 
 OPERATIONS: Final = frozenset({"errors", "latency", "violations", "traffic", "freshness"})
+_LONGEST_SUITE: Final = 100_000
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _PAGER: Final = re.compile(r"file:[^\s:]+|https://\S+|http://(127\.0\.0\.1|localhost)(:\d{1,5})?(/\S*)?")
 
@@ -100,7 +105,63 @@ def watch_plan(shape: ManifestShape, serve: ServePlan, interface: Interface | No
         window=watch.window,
         drift_window=watch.drift_window,
         drill_every=watch.drill_every,
+        **_probing(watch, reading),
+        score=_score_plan(watch.score, tuple(shape.pins), reading) if watch.score is not None else None,
     )
+
+
+def _probing(shape: WatchShape, reading: Reading) -> dict[str, Any]:
+    """Return what is said of probing pins, which only kind llm has."""
+    stated = {key: getattr(shape, key) for key in ("probe_every", "probe_budget") if getattr(shape, key) is not None}
+    for key in stated:
+        if reading.kind is not Kind.LLM:
+            reading.note(("watch", key), "only kind llm has pins to probe", key=True)
+    if shape.probe_every is not None and shape.probe_every < SECOND:
+        reading.note(("watch", "probe_every"), "probes are at least a second apart")
+    cap: Budget | None = shape.probe_budget
+    if cap is not None and (cap.period, cap.whose) != (Period.DAY, Whose.SYSTEM):
+        reading.note(("watch", "probe_budget"), "what probing may cost is said per day", "such as 0.10 USD per day")
+    return stated
+
+
+def probed_in(watch: WatchPlan, shape: WatchShape, pins: Sequence[PinTerms], reading: Reading) -> WatchPlan:
+    """Give the bound on probing the currency of the pins' prices; one that is stated must have it already."""
+    currencies = {terms.price.currency for terms in pins if terms.price is not None and terms.price.currency}
+    if not currencies or currencies == {watch.probe_budget.currency}:
+        return watch
+    if shape.probe_budget is None and len(currencies) == 1:
+        return replace(watch, probe_budget=replace(watch.probe_budget, currency=currencies.pop()))
+    free = all(not (terms.price.input or terms.price.output or terms.price.per_call) for terms in pins if terms.price)
+    if not free:
+        path = ("watch", "probe_budget") if shape.probe_budget is not None else ("pins",)
+        message = f"pins are paid in {' and '.join(sorted(currencies))}, and probing in {watch.probe_budget.currency}"
+        reading.note(path, message, "give all in one currency", key=True)
+    return watch
+
+
+def _score_plan(shape: ScoreShape, pins: Sequence[str], reading: Reading) -> ScorePlan | None:
+    """Read the suite that live answers are scored by; its findings are told with the manifest's."""
+    if reading.kind is not Kind.LLM:
+        reading.note(("watch", "score"), "only answers of kind llm are scored", key=True)
+        return None
+    if not 0 < shape.share <= 1:
+        reading.note(("watch", "score", "share"), "share must lie above 0% and at most at 100%")
+    if not inside(shape.suite, ("watch", "score", "suite"), reading):
+        return None
+    document = read((reading.folder / shape.suite).read_bytes(), shape.suite)
+    reading.others.append(document)
+    suite = suite_of(document)
+    if suite is None or document.findings:
+        return None
+    judges = [judge for case in (suite.every, *suite.cases) for judge in case.judges]
+    for judge in judges:
+        if judge.pin not in pins:
+            reading.unknown("pin", judge.pin, pins, ("watch", "score", "suite"))
+    limit, currency = shape.judge_budget or (0, "USD")
+    text = (reading.folder / shape.suite).read_text(encoding="utf-8")
+    if len(text) > _LONGEST_SUITE:
+        reading.note(("watch", "score", "suite"), f"a suite for live answers has at most {_LONGEST_SUITE:,} characters")
+    return ScorePlan(suite=shape.suite, text=text, share=shape.share, cap_picos=limit * PICO, currency=currency)
 
 
 def _goal_of(shape: ManifestShape) -> Mapping[str, str]:

@@ -168,3 +168,15 @@ class LlmTrial(Protocol):
     def evidence(self, name: str, content: bytes) -> Digest:
         """Keep what a verdict rests on in full; returns its digest."""
         ...
+
+
+class Scorer(Protocol):
+    """Scores answers by the checks and judges of their cases; the same for gates, live answers and replays."""
+
+    def __call__(self, answers: Sequence[Scored]) -> Sequence[Scores]:
+        """Return the scores in order.
+
+        Raises:
+            NotFoundError: a case names a pin as judge that there is not.
+        """
+        ...

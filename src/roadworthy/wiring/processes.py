@@ -15,9 +15,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
+from roadworthy.domain.candidate import Candidate
+from roadworthy.domain.system import Policy
 from roadworthy.errors import RefusedError, UnavailableError
 from roadworthy.lifecycle.control import Control
 from roadworthy.lifecycle.supervise import Child, Supervisor, last_line
+from roadworthy.ports.evaluation import Scorer
 from roadworthy.ports.home import Home
 from roadworthy.ports.plane import Plane
 from roadworthy.settings import Settings, to_environment
@@ -42,14 +45,22 @@ def control(settings: Settings, app_factory: AppFactory | None = None) -> None:
         UnavailableError: the port is in use.
     """
     from roadworthy.lifecycle.observe import Observer
+    from roadworthy.lifecycle.score_answers import AnswerScorer
     from roadworthy.wiring import open_plane
+
+    def judges_for(plane: Plane, candidate: Candidate, policy: Policy) -> Scorer:
+        # The libraries that speak to providers are loaded where a judge is asked.
+        from roadworthy.wiring.judges import judges_of
+
+        return judges_of(plane, candidate, policy.pins)
 
     plane = open_plane(settings)
     try:
         with listening(settings) as listener:
             url = _url(listener)
             observer = Observer(plane)
-            work = Control(plane, observer.observe, observer.progress, url=url)
+            scorer = AnswerScorer(plane, judges_for)
+            work = Control(plane, observer.observe, observer.progress, url=url, score=scorer.score)
             app = (app_factory or _bare_app)(plane, work)
             write_bytes(plane.home.control_file, to_json({"pid": os.getpid(), "url": url}), "process_file")
             try:

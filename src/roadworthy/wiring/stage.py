@@ -117,9 +117,12 @@ def _fill(own: Plane, plane: Plane, system: System, candidate: Candidate) -> str
     )  # fmt: skip
     arms = (Arm(role=ArmRole.CHAMPION, release=release.id, share=1.0),)
     route = Route(system=system.name, version=1, arms=arms, last_good=release.id)
+    policy = _policy(system.policy, plane.home.root.resolve().parent)
+    standing = {"name": system.name, "kind": system.kind}
     own.ledger.commit(
         [
-            _decide("policy.applied", system.name, Noun.POLICY, system.name, _policy(system.policy)),
+            _decide("system.applied", system.name, Noun.SYSTEM, system.name, standing),
+            _decide("policy.applied", system.name, Noun.POLICY, system.name, policy),
             _decide("release.admitted", system.name, Noun.RELEASE, release.id, release),
             route_changed(route, AUTOMATION, "a trial", expected=0),
         ]
@@ -129,12 +132,21 @@ def _fill(own: Plane, plane: Plane, system: System, candidate: Candidate) -> str
     return key.text
 
 
-def _policy(policy: Policy) -> Policy:
+def _policy(policy: Policy, project: Path) -> Policy:
+    """Return the limits of a trial: nobody else answers, nothing is cached, and no budget of callers is spent."""
     serve = replace(
         policy.serve, deadline_ms=max(policy.serve.deadline_ms, DEADLINE_MS), fallback=(), stated_default=None,
         max_in_flight=max(policy.serve.max_in_flight, _MANY), breaker_errors=2.0, breaker_window=_MANY,
+        budgets=(), cap_per_call_micros=0, cache_for=0,
     )  # fmt: skip
-    return replace(policy.for_ledger, serve=serve)
+    pins = tuple(replace(pin, key=_from(project, pin.key)) for pin in policy.pins)
+    return replace(policy.for_ledger, serve=serve, pins=pins)
+
+
+def _from(project: Path, key: str) -> str:
+    """Spell a secret's file from the root: the home of a trial lies elsewhere than the project."""
+    kind, _, place = key.partition(":")
+    return f"file:{project / place}" if kind == "file" else key
 
 
 def _decide(kind: str, system: str, noun: Noun, subject: str, after: object) -> Decide:

@@ -12,13 +12,13 @@ import numpy as np
 
 from roadworthy import plugins
 from roadworthy.domain.candidate import Candidate
-from roadworthy.domain.system import System
+from roadworthy.domain.system import Kind, System
 from roadworthy.errors import InputError, NotFoundError, RoadworthyError
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.pace import affordable, pace_of
 from roadworthy.lifecycle.run_tests import Subject, run_tests
 from roadworthy.lifecycle.split import Split, read_split
-from roadworthy.ports.gate import LoadReport, Rows, TestReport
+from roadworthy.ports.gate import AnyTrial, LoadReport, Rows, TestReport
 from roadworthy.ports.plane import Plane
 from roadworthy.ports.runtime import Columns, Outputs, Predictor, Runtime
 from roadworthy.runtimes.columns import spread, take
@@ -43,8 +43,10 @@ def trial_for(
     *,
     baseline: Candidate | None = None,
     notes: tuple[str, ...] = (),
-) -> Generator[HttpTrial]:
+) -> Generator[AnyTrial]:
     """Put a candidate on trial: rows from the project's table, artifacts from the home, answers from a real worker.
+
+    A candidate of kind llm is asked the cases of its project's suites instead (`wiring.llm_trial`).
 
     The worker starts when a gate first asks for it, and ends with the block.
 
@@ -57,6 +59,12 @@ def trial_for(
         notes: what the build noted.
     """
     with ExitStack() as stack:
+        if system.kind is Kind.LLM:
+            # The libraries that speak to providers are loaded for this kind only.
+            from roadworthy.wiring.llm_trial import StagedTrial
+
+            yield StagedTrial(plane, system, candidate, folder, baseline, notes, stack)
+            return
         yield HttpTrial(plane, system, candidate, folder, baseline, notes, stack)
 
 
