@@ -22,7 +22,7 @@ from typing import Any
 
 from openai import AsyncOpenAI, OpenAI
 
-from providers_kit import MockAnthropic, MockProvider
+from providers_kit import MockAnthropic, MockOpenAI, MockProvider
 from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.ledger import Decide, Noun
 from roadworthy.domain.llm import TEXT_OUTPUTS
@@ -221,6 +221,16 @@ class Chat:
     def record(self, record_id: str) -> Record:
         """Return one record by its id."""
         return self.records(1, lambda one: one.id == record_id)[0]
+
+
+@dataclass
+class House:
+    """Two providers and the system in front of them; `in_use` is the one that its release asks."""
+
+    openai: MockOpenAI
+    anthropic: MockAnthropic
+    chat: Chat
+    in_use: MockProvider
 
 
 def events_of(reply: Reply) -> list[dict[str, Any]]:

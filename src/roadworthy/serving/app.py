@@ -46,6 +46,14 @@ class Doors(Protocol):
         """Answer one request, whatever is wrong with it."""
         ...
 
+    async def predict(self, scope: Any, proto: Any, system: str) -> None:
+        """Answer `POST /v1/systems/{system}/predict`.
+
+        Raises:
+            Problem: whatever is wrong.
+        """
+        ...
+
 
 class App:
     """Answers HTTP from whatever table is in place. `table` is None until the first snapshot is ready."""
@@ -96,6 +104,9 @@ class App:
             raise wrong_method("POST")
         started = time.perf_counter()
         headers = scope.headers
+        if self.gateway is not None and self._is_chat(headers, system):
+            await self.gateway.predict(scope, proto, system)
+            return
         place, intake = self.admit(headers, Scope.PREDICT, system, started)
         gate = place.gate
         gate.inside += 1
@@ -144,6 +155,11 @@ class App:
         known = [name for name, where in table.places if where == environment]
         error = NotFoundError.among("system", system[:80], known)
         raise not_found(f"{error.message} in environment '{environment[:80]}'")
+
+    def _is_chat(self, headers: Any, system: str) -> bool:
+        table = self.table
+        where = headers.get("x-roadworthy-environment") or self.environment
+        return table is not None and (system, where) in table.chats
 
     def _known(self, headers: Any, system: str) -> tuple[Place | ChatPlace, Intake]:
         """Find a system of any kind for its outcomes.
@@ -252,10 +268,9 @@ class App:
                 raise
             key = table.keys.require(scope.headers, Scope.READ, "", self.parts.now())
         environment = scope.headers.get("x-roadworthy-environment") or self.environment
-        seen = [p for (_, where), p in table.places.items() if where == environment]
-        respond(
-            proto, 200, (), _encode(openapi.document([p for p in seen if not key.systems or p.name in key.systems]))
-        )
+        every = [*table.places.items(), *table.chats.items()]
+        seen = [p for (_, where), p in every if where == environment and (not key.systems or p.name in key.systems)]
+        respond(proto, 200, (), _encode(openapi.document(seen)))
 
     async def _metrics(self, scope: Any, proto: Any, path: str) -> None:
         """`GET /metrics`, summed over every worker of the home."""

@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
+
+from granian.rsgi import (
+    ProtocolClosed,  # pyright: ignore[reportPrivateImportUsage]
+    ProtocolError,  # pyright: ignore[reportPrivateImportUsage]
+)
 
 from roadworthy.serving.app import App
 from roadworthy.serving.worker import Opened, Start, open_worker
@@ -66,12 +72,54 @@ class _Scope:
         self.headers = _Headers(scope["headers"])
 
 
-class _Protocol:
-    """Reads the body and keeps the answer until the app returns."""
+class _Stream:
+    """An answer in pieces. The first piece sends the headers before it."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, send: Send, receive: Receive, status: int, headers: list[tuple[str, str]]) -> None:
+        self._send = send
+        self._start: Message | None = {"type": "http.response.start", "status": status, "headers": _pairs(headers)}
+        self._listening = asyncio.ensure_future(_until_gone(receive))
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send a piece.
+
+        Raises:
+            ProtocolClosed: the caller hung up.
+        """
+        if self._listening.done():
+            raise ProtocolClosed
+        if self._start is not None:
+            start, self._start = self._start, None
+            await self._send(start)
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        # What is sent goes nowhere once the caller is gone; only a turn of the loop lets us hear of it.
+        await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Say that this was all."""
+        if self._start is not None:
+            await self._send(self._start)
+        await self._send({"type": "http.response.body", "body": b""})
+        self._listening.cancel()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _pairs(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+
+
+class _Protocol:
+    """Reads the body and keeps the answer until the app returns; a stream goes out as it comes."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
+        self._send = send
         self.answer: tuple[int, list[tuple[str, str]], bytes] = (500, [], b"")
+        self.stream: _Stream | None = None
 
     async def __call__(self) -> bytes:
         return b"".join([part async for part in self])
@@ -86,16 +134,24 @@ class _Protocol:
             yield message.get("body", b"")
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        if self.stream is not None:
+            raise ProtocolError
         self.answer = (status, headers, body)
+
+    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> _Stream:
+        self.stream = _Stream(self._send, self._receive, status, headers)
+        return self.stream
 
 
 async def answer(app: App, scope: Message, receive: Receive, send: Send) -> None:
     """Answer one HTTP request of an ASGI server."""
-    protocol = _Protocol(receive)
+    protocol = _Protocol(receive, send)
     await app(_Scope(scope), protocol)
+    if protocol.stream is not None:
+        await protocol.stream.close()
+        return
     status, headers, body = protocol.answer
-    pairs = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
-    pairs.append((b"content-length", str(len(body)).encode()))
+    pairs = [*_pairs(headers), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
 

@@ -29,6 +29,10 @@ _FAMILIES: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "Rows not shown to the shadow: its queue was full.",
         _PLACE,
     ),
+    "tokens": ("roadworthy_tokens_total", "Tokens of language models, as billed.", (*_PLACE, "direction")),
+    "cost_micros": ("roadworthy_cost_micros_total", "Cost of answers in micro-units, each rounded up.", _PLACE),
+    "cache_hits": ("roadworthy_cache_hits_total", "Answers given again from the exact cache.", _PLACE),
+    "guarded": ("roadworthy_guarded_total", "Questions and answers that guards altered or withheld.", _PLACE),
 }
 _LATENCY: Final = "roadworthy_request_duration_seconds"
 

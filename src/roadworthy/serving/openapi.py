@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from roadworthy import __version__
 from roadworthy.domain.interface import Field, FieldRole, FieldType, Interface, Task
-from roadworthy.domain.system import OnViolation
-from roadworthy.serving.compiled import MAX_ROWS
+from roadworthy.domain.snapshot import ServedSystem
+from roadworthy.domain.system import Kind, OnViolation
+from roadworthy.serving.compiled import MAX_ROWS, Compiled
+from roadworthy.serving.openapi_chat import chat_paths, chat_schemas
 from roadworthy.serving.outcomes import MAX_OUTCOMES
-from roadworthy.serving.table import Place
 
 _TYPES: Final[Mapping[FieldType, str]] = {
     FieldType.NUMBER: "number",
@@ -39,14 +40,38 @@ _PURPOSE: Final = {
 }
 
 
-def document(places: Sequence[Place]) -> dict[str, Any]:
+class Described(Protocol):
+    """What is told of a system, of whatever kind."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        ...
+
+    @property
+    def served(self) -> ServedSystem:
+        """Return its kind and its limits."""
+        ...
+
+    @property
+    def compiled(self) -> Compiled:
+        """Return its interface."""
+        ...
+
+
+def document(places: Sequence[Described]) -> dict[str, Any]:
     """Describe what these systems take and give."""
     schemas: dict[str, Any] = {"Error": _ERROR, "TensorError": _TENSOR_ERROR, "Outcome": _OUTCOME}
     paths: dict[str, Any] = dict(_SERVER_PATHS)
+    chats = [place.name for place in places if place.served.kind == Kind.LLM]
     for place in places:
-        schemas[f"{place.name}.Row"] = _row(place.interface, place.served.serve.on_violation)
-        schemas[f"{place.name}.Outputs"] = _outputs(place.interface)
-        paths.update(_paths(place.name))
+        interface = place.compiled.interface
+        schemas[f"{place.name}.Row"] = _row(interface, place.served.serve.on_violation)
+        schemas[f"{place.name}.Outputs"] = _outputs(interface)
+        paths.update(_paths(place.name, has_tensors=place.name not in chats))
+    if chats:
+        paths |= chat_paths(chats)
+        schemas |= chat_schemas()
     return {
         "openapi": "3.1.0",
         "info": {"title": "Roadworthy data plane", "version": __version__},
@@ -102,12 +127,13 @@ def _outputs(interface: Interface) -> dict[str, Any]:
             "probabilities": {"type": "object", "properties": dict.fromkeys(interface.labels, share)},
         },
         Task.REGRESSION: {"value": share},
+        Task.TEXT: {"text": label, "finish": label},
     }
     properties = shapes[interface.task]
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _paths(system: str) -> dict[str, Any]:
+def _paths(system: str, *, has_tensors: bool) -> dict[str, Any]:
     row, outputs = _reference(f"{system}.Row"), _reference(f"{system}.Outputs")
     rows = {"type": "array", "items": row, "minItems": 1, "maxItems": MAX_ROWS}
     inputs = {
@@ -136,6 +162,12 @@ def _paths(system: str) -> dict[str, Any]:
                 "responses": {"202": _reply("Taken into the log.", _ACCEPTED), **_refusals("Error")},
             }
         },
+        **(_tensor_paths(system) if has_tensors else {}),
+    }
+
+
+def _tensor_paths(system: str) -> dict[str, Any]:
+    return {
         f"/v2/models/{system}": {
             "get": {
                 "operationId": f"metadata_{system}",

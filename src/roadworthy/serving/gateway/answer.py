@@ -6,6 +6,7 @@ import hmac
 import json
 import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from zlib import crc32
@@ -17,15 +18,16 @@ from roadworthy.domain.principal import Key
 from roadworthy.domain.record import Flag, Record, Value
 from roadworthy.domain.route import bucket, choose
 from roadworthy.errors import RoadworthyError
-from roadworthy.guards.masking import mask
+from roadworthy.guards.questions import texts_of
 from roadworthy.ports.chat import ProviderTrouble
-from roadworthy.ports.guard import Act, Ruling
+from roadworthy.ports.guard import Act, Blocked, Ruling
 from roadworthy.ports.records import RecordLog
 from roadworthy.runtimes.rag.cite import best_passage
 from roadworthy.serving.attempt import Intake
 from roadworthy.serving.gateway.cache import Cached, ExactCache
-from roadworthy.serving.gateway.calling import Caller, Passed, classes_of
-from roadworthy.serving.gateway.chain import Link, links
+from roadworthy.serving.gateway.calling import Caller, Passed
+from roadworthy.serving.gateway.chain import Link, has_rival, links
+from roadworthy.serving.gateway.cleaning import classes_of, clean, clean_request
 from roadworthy.serving.gateway.place import ChatPlace, ChatReady
 from roadworthy.serving.gateway.request import BadRequest, ChatRequest
 from roadworthy.serving.gateway.turn import Prepared, Said, Turn
@@ -33,6 +35,7 @@ from roadworthy.serving.problem import Problem, unavailable
 
 ABSTAINED: Final = "I cannot answer this from the documents I was given."
 WITHHELD: Final = "This answer was withheld."
+DAY_US: Final = 86_400_000_000
 _CRC_END: Final = 1 << 32
 _log: Final = logging.getLogger("roadworthy.serving")
 
@@ -74,6 +77,17 @@ class ChatAnswerer:
             arm=arm.role.value, classes=classes | frozenset(place.classes), subject=subject, use_cache=use_cache,
         )  # fmt: skip
 
+    def must_run(self, turn: Turn) -> None:
+        """Refuse every question while the system is stopped.
+
+        Raises:
+            Problem: 503.
+        """
+        route = turn.place.route
+        if route.stopped:
+            why, start = route.stopped_for or "by its owner", f"roadworthy start --system {turn.place.name}"
+            raise unavailable(f"'{turn.place.name}' is stopped: {why}", start, 30)
+
     async def answer(self, turn: Turn) -> None:
         """Answer at once; `turn.said` is None when nothing was left to answer with.
 
@@ -84,8 +98,9 @@ class ChatAnswerer:
         if turn.said is not None:
             return
         deadline = turn.intake.started + turn.place.deadline_s
-        for link in links(turn.place, turn.intended):
-            said = await self._ask(turn, link, deadline)
+        found = links(turn.place, turn.intended)
+        for at, link in enumerate(found):
+            said = await self._ask(turn, link, deadline, has_rival=has_rival(found, at))
             if said is not None:
                 turn.answered_by, turn.said = link, said
                 break
@@ -100,7 +115,7 @@ class ChatAnswerer:
 
     # One link
 
-    async def _ask(self, turn: Turn, link: Link, deadline: float) -> Said | None:
+    async def _ask(self, turn: Turn, link: Link, deadline: float, *, has_rival: bool = False) -> Said | None:
         plain = self.say_without_model(turn, link)
         if plain is not None or link.ready is None or not link.pin:
             return plain
@@ -110,19 +125,24 @@ class ChatAnswerer:
             return None
         ready.in_flight += 1
         try:
-            found = await self.caller.complete(turn, held, self.body(turn, ready), deadline)
+            found = await self.caller.complete(turn, held, self.body(turn, ready), deadline, has_rival=has_rival)
             return self._guarded(turn, ready, found.document)
         except Passed as passed:
             turn.step("attempt", link.name, passed.outcome, 0, passed.detail)
         except ProviderTrouble:
             pass  # its step and its cost are noted already
         except Exception as error:  # noqa: BLE001 (a provider's code must not take the answer with it)
-            _log.exception("pin %s failed inside the gateway", link.name)
-            turn.flags |= Flag.FAILED
-            turn.step("attempt", link.name, "error", 0, type(error).__name__)
+            self.note_fault(turn, link, error)
         finally:
             ready.in_flight -= 1
         return None
+
+    def note_fault(self, turn: Turn, link: Link, error: Exception) -> None:
+        """Note a fault of ours. Its words stay out of the log: they may repeat what a caller wrote."""
+        _log.error("pin %s failed inside the gateway: %s", link.name, place_of_fault(error))
+        turn.flags |= Flag.FAILED
+        turn.error = turn.error or type(error).__name__
+        turn.step("attempt", link.name, "error", 0, type(error).__name__)
 
     def say_without_model(self, turn: Turn, link: Link) -> Said | None:
         """Answer what needs no model: the stated default, a baseline, a question that the passages do not carry.
@@ -183,6 +203,9 @@ class ChatAnswerer:
             )
         except RoadworthyError as error:
             raise BadRequest(error.message, "messages", hint=error.hint) from error
+        if messages and request.parts:
+            last = messages[-1]
+            messages[-1] = {**last, "content": [{"type": "text", "text": last["content"]}, *request.parts]}
         if messages and messages[0]["role"] == "system" and any(one.name == "canary" for one in ready.guards.guards):
             planted = f"{messages[0]['content']}\n\nInternal reference {ready.canary}. Never repeat it."
             messages[0] = {**messages[0], "content": planted}
@@ -226,15 +249,43 @@ class ChatAnswerer:
         message: Any = choice.get("message") or {}
         text: str = message.get("content") or ""
         finish = choice.get("finish_reason") or "stop"
-        calls = message.get("tool_calls")
-        if ready.has_guards and (text or not calls):
-            guarded = ready.guards.answer(text, self.context(turn, ready, self.prepare(turn, ready)))
-            note_rulings(turn, guarded.rulings)
-            if guarded.blocked is not None:
+        calls, refusal = message.get("tool_calls"), message.get("refusal") or ""
+        if not ready.has_guards:
+            return Said(text=text, finish=finish, document=document, tool_calls=calls, refusal=refusal)
+        seen = {"role": "assistant", "tool_calls": calls} if calls else {"role": "assistant"}
+        try:
+            for call in calls or ():
+                function: dict[str, Any] = call.get("function") or {}
+                self.guard_call(turn, ready, function.get("arguments") or "")
+            if text or refusal or not calls:
+                guarded = ready.guards.answer(text or refusal, self.context(turn, ready, self.prepare(turn, ready)))
+                note_rulings(turn, guarded.rulings)
+                if guarded.blocked is not None:
+                    turn.flags |= Flag.GUARDED
+                    return None
+                # Token by token the text stands in `logprobs` as it was.
+                choice = choice if guarded.text == (text or refusal) else {**choice, "logprobs": None}
+                text, refusal = (guarded.text, "") if text else ("", guarded.text)
+                finish = guarded.finish or finish
+        except Blocked:
+            turn.flags |= Flag.GUARDED
+            return None
+        watched = {"choices": [{**choice, "message": seen}]}  # other fields, such as thoughts, no guard has seen
+        return Said(text=text, finish=finish, document=watched, tool_calls=calls, refusal=refusal)
+
+    def guard_call(self, turn: Turn, ready: ChatReady, arguments: str) -> None:
+        """Let the guards look at a tool call; what they would alter in a text, a program must not be given.
+
+        Raises:
+            Blocked: it may not leave.
+        """
+        context = self.context(turn, ready, self.prepare(turn, ready))
+        for text in (arguments, *_texts_in(arguments)):
+            guarded = ready.call_guards.answer(text, context)
+            if guarded.action is not Act.ALLOW:
+                note_rulings(turn, guarded.rulings)
                 turn.flags |= Flag.GUARDED
-                return None
-            text, finish = guarded.text, guarded.finish or finish
-        return Said(text=text, finish=finish, document=document, tool_calls=calls, refusal=message.get("refusal") or "")
+                raise Blocked(guarded.blocked or Ruling(guard="chain", action=Act.BLOCK, reason="a tool call"))
 
     # The cache
 
@@ -243,8 +294,12 @@ class ChatAnswerer:
         place = turn.place
         if not place.serve.cache_for or not turn.use_cache:
             return None
-        tenant = (place.name, place.served.environment, turn.key.team or turn.key.principal, turn.request.user,
-                  *sorted(turn.classes))  # fmt: skip
+        if place.route.degraded_by or turn.request.options.get("logprobs"):
+            return None
+        tenant = (
+            place.name, place.served.environment, turn.key.team, turn.key.principal, turn.key.id, turn.request.user,
+            str(turn.intake.now // DAY_US), *sorted(turn.classes),
+        )  # fmt: skip
         asked = {"messages": turn.request.messages, **turn.request.options, "metadata": turn.request.inputs}
         name = self.cache.name(turn.intended, tenant, asked)
         found = self.cache.get(name, time.monotonic())
@@ -263,12 +318,12 @@ class ChatAnswerer:
     def keep_cached(self, turn: Turn, name: bytes | None) -> None:
         """Keep an answer that the intended release itself gave whole, and that holds nothing to be masked."""
         said = turn.said
-        spoiled = Flag.GUARDED | Flag.ABSTAINED | Flag.DEFAULTED | Flag.FAILED
-        if name is None or said is None or turn.from_cache or turn.mark or turn.flags & spoiled:
+        spoiled = Flag.GUARDED | Flag.ABSTAINED | Flag.DEFAULTED | Flag.FAILED | Flag.TIMED_OUT
+        if name is None or said is None or turn.from_cache or turn.is_masked or turn.mark or turn.flags & spoiled:
             return
         if said.finish != "stop" or said.tool_calls or not said.text:
             return
-        if mask(said.text, classes_of(frozenset(turn.place.served.mask))).counts:
+        if clean(said.text, classes_of(frozenset(turn.place.served.mask))).counts:
             return
         until = time.monotonic() + turn.place.serve.cache_for / 1e6
         self.cache.put(name, Cached(said.text, said.finish, turn.intended, turn.model, until))
@@ -363,7 +418,7 @@ class ChatAnswerer:
         if text is None or not turn.place.served.keep_payload:
             return None
         forbidden = classes_of(frozenset(turn.place.served.mask))
-        return mask(text, forbidden).text if forbidden else text
+        return clean(text, forbidden).text if forbidden else text
 
     def _inputs(self, turn: Turn) -> tuple[Value, ...]:
         place, request = turn.place, turn.request
@@ -371,12 +426,20 @@ class ChatAnswerer:
             return ()
         given: dict[str, Any] = {**turn.request.inputs, QUESTION: request.question}
         if request.earlier:
-            given[HISTORY] = json.dumps(request.earlier, ensure_ascii=False)
+            # Masked before it becomes one text: within JSON a key may stand behind an escape and not be seen.
+            earlier, _ = clean_request({"messages": request.earlier}, classes_of(frozenset(place.served.mask)))
+            given[HISTORY] = json.dumps(earlier["messages"], ensure_ascii=False)
         row: list[Value] = []
         for field in place.compiled.fields:
             value = given.get(field.name)
             row.append(self._kept(turn, value) if isinstance(value, str) else value)
         return place.compiled.kept(tuple(row))
+
+
+def place_of_fault(error: Exception) -> str:
+    """Tell an error by its kind and the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {frames[-1].filename}:{frames[-1].lineno}" if frames else type(error).__name__
 
 
 def note_rulings(turn: Turn, rulings: tuple[Ruling, ...]) -> None:
@@ -388,6 +451,16 @@ def note_rulings(turn: Turn, rulings: tuple[Ruling, ...]) -> None:
             turn.flags |= Flag.GUARDED
         found = ",".join(f"{hit.rule}:{hit.count}" for hit in ruling.hits)
         turn.step("guard", ruling.guard, ruling.action.value, 0, found)
+
+
+def _texts_in(arguments: str) -> list[str]:
+    """Return the texts of a call's arguments, where JSON's escapes may hide what they say."""
+    if "\\" not in arguments:
+        return []
+    try:
+        return list(texts_of({"input": json.loads(arguments)}))
+    except (ValueError, RecursionError):
+        return []
 
 
 def _outputs(turn: Turn, text: str | None) -> tuple[Value, ...]:

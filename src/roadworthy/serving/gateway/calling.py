@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from roadworthy.domain.pin import Pin, Usage
 from roadworthy.domain.record import Flag
-from roadworthy.guards.masking import CLASSES, mask
-from roadworthy.guards.questions import rewritten
+from roadworthy.guards.masking import CLASSES
 from roadworthy.ports.chat import AGAIN, Chunk, Completion, Embedded, ProviderTrouble, Trouble
 from roadworthy.ports.wallet import Reservation, Spender, Wallet
+from roadworthy.runtimes.llm.counting import estimate_input, estimate_tokens
+from roadworthy.serving.gateway.cleaning import classes_of, clean_request
 from roadworthy.serving.gateway.place import Held
 from roadworthy.serving.gateway.turn import Turn
 
-_PERSONAL: Final = CLASSES - {"key"}
-_FOUND: Final[Mapping[str, frozenset[str]]] = {"secrets": frozenset({"key"}), "pii": _PERSONAL}
 _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 2.0
+_LONGEST_REST_S: Final = 60.0
+_SHARE: Final = 2 / 3
+"""Of the time that is left, what a pin may take when another model stands behind it."""
 _PAID_WITHIN_S: Final = 0.5
 _MESSAGE_TOKENS: Final = 8
 _BLAMELESS: Final = frozenset((Trouble.REFUSED, Trouble.RATE_LIMITED))
@@ -36,14 +38,6 @@ class Passed(Exception):
         self.detail = detail
 
 
-def classes_of(names: frozenset[str]) -> frozenset[str]:
-    """Spell out the groups: `pii` is every personal class that rules can find, `secrets` keys and tokens."""
-    found: set[str] = set()
-    for name in names:
-        found |= _FOUND.get(name, {name})
-    return frozenset(found)
-
-
 class Caller:
     """Asks models on behalf of turns. One a worker."""
 
@@ -51,24 +45,28 @@ class Caller:
         self._wallet = wallet
         self._chance = chance
 
-    async def complete(self, turn: Turn, held: Held, body: Mapping[str, Any], deadline: float) -> Completion:
-        """Ask for a whole answer, again where another try may help.
+    async def complete(
+        self, turn: Turn, held: Held, body: Mapping[str, Any], deadline: float, *, has_rival: bool = False
+    ) -> Completion:
+        """Ask for a whole answer, again where another try may help; a rival behind the pin is left its time.
 
         Raises:
             Passed: the pin may not be asked, or cannot be paid.
             ProviderTrouble: it was asked and did not answer; what that cost is booked.
         """
         body = self._allowed(turn, held, body)
+        until = _patience(deadline, has_rival=has_rival)
         tries = turn.place.serve.tries
         for attempt in range(1, tries + 1):
             body, reservation = await self._reserve(turn, held, body)
             began = time.perf_counter()
             try:
                 held.in_flight += 1
-                found = await held.model.complete(body, max(0.001, deadline - began))
+                found = await held.model.complete(body, max(0.001, until - began))
             except ProviderTrouble as trouble:
                 self._failed(turn, held, reservation, trouble, began)
-                if not await self._again(trouble, attempt, tries, deadline):
+                if not await self._again(trouble, attempt, tries, until):
+                    _gave_up(turn, trouble)
                     raise
             except BaseException:
                 self._settle(turn, held.pin, reservation, self._most(held.pin, body))
@@ -83,31 +81,40 @@ class Caller:
                 held.in_flight -= 1
         raise AssertionError("the last try returns or raises")
 
-    async def stream(self, turn: Turn, held: Held, body: Mapping[str, Any], deadline: float) -> AsyncGenerator[Chunk]:
+    async def stream(
+        self, turn: Turn, held: Held, body: Mapping[str, Any], deadline: float, *, has_rival: bool = False
+    ) -> AsyncGenerator[Chunk]:
         """Ask for an answer piece by piece; asked again only while nothing has come.
+
+        With a rival behind the pin, silence may not take the time that is left to the rival; an answer that comes may.
 
         Raises:
             Passed: the pin may not be asked, or cannot be paid.
             ProviderTrouble: it did not answer, or broke off; what that cost is booked.
         """
         body = self._allowed(turn, held, body)
+        until = _patience(deadline, has_rival=has_rival)
         tries = turn.place.serve.tries
         for attempt in range(1, tries + 1):
             body, reservation = await self._reserve(turn, held, body)
-            began, usage, has_begun = time.perf_counter(), None, False
+            began, usage, has_begun, characters = time.perf_counter(), None, False, 0
             held.in_flight += 1
             pieces = held.model.stream(body, max(0.001, deadline - began))
             try:
-                async for chunk in pieces:
+                while chunk := await (_in_time(pieces, held, deadline) if has_rival else anext(pieces, None)):
                     if not has_begun:
                         has_begun = True
-                        turn.model = turn.model or str(chunk.document.get("model") or "")
+                        turn.model = str(chunk.document.get("model") or "")
                         turn.fingerprint = str(chunk.document.get("system_fingerprint") or "")
                     usage = chunk.usage or usage
+                    characters += len(chunk.text)
                     yield chunk
             except ProviderTrouble as trouble:
+                if has_begun and trouble.usage is None:
+                    trouble.usage = usage or _so_far(body, characters)
                 self._failed(turn, held, reservation, trouble, began)
-                if has_begun or not await self._again(trouble, attempt, tries, deadline):
+                if has_begun or not await self._again(trouble, attempt, tries, until):
+                    _gave_up(turn, trouble)
                     raise
             except BaseException:
                 # Whoever stopped us midway leaves a call whose bill we do not know: it is booked at its most.
@@ -135,6 +142,7 @@ class Caller:
             found = await held.model.embed([one["content"] for one in body["messages"]], seconds)
         except ProviderTrouble as trouble:
             self._failed(turn, held, reservation, trouble, began)
+            _gave_up(turn, trouble)
             raise
         self._settle(turn, held.pin, reservation, found.usage)
         turn.step("attempt", held.pin.name, "ok", _since(began))
@@ -142,13 +150,20 @@ class Caller:
         return found
 
     def _allowed(self, turn: Turn, held: Held, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the body as this pin may see it.
+        """Return the body as this pin may see it, if it may be asked at all.
 
         Raises:
-            Passed: a class of the request may not go there and cannot be masked.
+            Passed: a class of the request may not go there and cannot be masked; or the pin is given a rest.
         """
-        if not held.breaker.allows(time.perf_counter()):
+        body = self._for_pin(turn, held, body)
+        now = time.perf_counter()
+        if now < held.rests_until:
+            raise Passed("resting", Trouble.RATE_LIMITED)
+        if not held.breaker.allows(now):
             raise Passed("open")
+        return body
+
+    def _for_pin(self, turn: Turn, held: Held, body: Mapping[str, Any]) -> Mapping[str, Any]:
         pin = held.pin
         if pin.is_local:
             return body
@@ -159,19 +174,12 @@ class Caller:
         forbidden = CLASSES - allowed
         if not forbidden:
             return body
-        found = 0
-
-        def masked(text: str) -> str:
-            nonlocal found
-            done = mask(text, forbidden)
-            found += len(done.counts)
-            return done.text
-
-        clean = rewritten(body, masked)
+        clean, found = clean_request(body, forbidden)
         if not found:
             return body
         if not pin.masks:
             raise Passed("class", "the question holds what may not go there")
+        turn.is_masked = True
         turn.step("guard", f"mask/{pin.name}", "altered")
         return clean
 
@@ -210,11 +218,11 @@ class Caller:
         self, turn: Turn, held: Held, reservation: Reservation | None, trouble: ProviderTrouble, began: float
     ) -> None:
         late = trouble.trouble is Trouble.SLOW
-        turn.flags |= Flag.TIMED_OUT if late else Flag.FAILED
-        turn.error = turn.error or trouble.trouble.value
         turn.step("attempt", held.pin.name, "timeout" if late else "error", _since(began), trouble.trouble.value)
         if trouble.trouble not in _BLAMELESS:
             held.breaker.note(ok=False, now=time.perf_counter())
+        if trouble.trouble is Trouble.RATE_LIMITED and trouble.retry_after_s:
+            held.rests_until = time.perf_counter() + min(trouble.retry_after_s, _LONGEST_REST_S)
         self._settle(turn, held.pin, reservation, trouble.usage or Usage())
 
     def _settle(self, turn: Turn, pin: Pin, reservation: Reservation | None, usage: Usage) -> None:
@@ -235,10 +243,33 @@ class Caller:
             return False
         most = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1))
         wait = self._chance.uniform(0, most) if trouble.retry_after_s is None else trouble.retry_after_s
-        if time.perf_counter() + wait >= deadline:
+        if wait > _LONGEST_WAIT_S or time.perf_counter() + wait >= deadline:
             return False
         await asyncio.sleep(wait)
         return True
+
+
+def _gave_up(turn: Turn, trouble: ProviderTrouble) -> None:
+    """Note that a pin did not answer, however often it was asked."""
+    turn.flags |= Flag.TIMED_OUT if trouble.trouble is Trouble.SLOW else Flag.FAILED
+    turn.error = turn.error or trouble.trouble.value
+
+
+def _so_far(body: Mapping[str, Any], characters: int) -> Usage:
+    return Usage(input=estimate_input(body), output=estimate_tokens(characters), is_estimate=True)
+
+
+async def _in_time(pieces: AsyncIterator[Chunk], held: Held, deadline: float) -> Chunk | None:
+    """Return the next chunk, or None after the last; silence may take its share of the time that is left.
+
+    Raises:
+        ProviderTrouble: slow, when none comes in time.
+    """
+    try:
+        async with asyncio.timeout(max(0.001, (deadline - time.perf_counter()) * _SHARE)):
+            return await anext(pieces, None)
+    except TimeoutError:
+        raise ProviderTrouble(Trouble.SLOW, f"{held.pin.name} said nothing for too long") from None
 
 
 def most_input(body: Mapping[str, Any]) -> int:
@@ -269,6 +300,11 @@ def _capped(pin: Pin, body: Mapping[str, Any], cap: int) -> Mapping[str, Any]:
     if fits == limit:
         return body
     return {**{name: value for name, value in body.items() if name != "max_completion_tokens"}, "max_tokens": fits}
+
+
+def _patience(deadline: float, *, has_rival: bool) -> float:
+    now = time.perf_counter()
+    return now + (deadline - now) * _SHARE if has_rival else deadline
 
 
 def _since(began: float) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from roadworthy.domain.digest import Digest
-from roadworthy.serving.gateway.place import ChatPlace, ChatReady
+from roadworthy.serving.gateway.place import ChatPlace, ChatReady, Held
 
 DEFAULT = "default"
 
@@ -36,6 +36,16 @@ def links(place: ChatPlace, intended: Digest) -> list[Link]:
     own = [Link(first, first.assistant.use, "")] if first is not None else []
     others = list(_others(place, first))
     return _once([*others, *own] if place.route.degraded_by else [*own, *others])
+
+
+def has_rival(found: Sequence[Link], at: int) -> bool:
+    """Claim that after a link stands another model, for which some of the time must be left."""
+    own = _model(found[at])
+    return own is not None and any(_model(link) not in (None, own) for link in found[at + 1 :])
+
+
+def _model(link: Link) -> Held | None:
+    return link.ready.models.get(link.pin) if link.ready is not None else None
 
 
 def _others(place: ChatPlace, first: ChatReady | None) -> Iterator[Link]:

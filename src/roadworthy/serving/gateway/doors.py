@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from granian.rsgi import (
@@ -15,12 +14,13 @@ from granian.rsgi import (
 
 from roadworthy.domain.principal import Key, Scope
 from roadworthy.errors import NotFoundError
-from roadworthy.serving.admit import Guarded, Parts, read_body
+from roadworthy.serving.admit import Guarded, Parts, read_body, too_large
 from roadworthy.serving.attempt import Intake
 from roadworthy.serving.gateway.answer import ChatAnswerer
 from roadworthy.serving.gateway.embedding import embed
 from roadworthy.serving.gateway.place import ChatPlace
-from roadworthy.serving.gateway.request import decode_body, read_chat, system_named
+from roadworthy.serving.gateway.plain import outputs_body, read_inputs
+from roadworthy.serving.gateway.request import ChatRequest, decode_body, read_chat, system_named
 from roadworthy.serving.gateway.streaming import Gone, Streamer
 from roadworthy.serving.gateway.told import answer_body, encode, error_document, headers_of
 from roadworthy.serving.gateway.turn import Turn
@@ -29,6 +29,7 @@ from roadworthy.serving.responding import respond, wrong_method
 from roadworthy.serving.table import Table
 
 LARGEST_BODY: Final = 32 << 20
+_MOST_SHADOWS: Final = 64
 _MODELS: Final = "/v1/models"
 _STREAM: Final = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
 _log: Final = logging.getLogger("roadworthy.serving")
@@ -99,22 +100,50 @@ class Gateway:
         headers = scope.headers
         document = decode_body(await self._body(proto, headers))
         place, intake, key = self._admit(headers, system_named(document), started)
+        _fits(headers, place)
         gate = place.gate
         gate.inside += 1
         try:
             self._app.guard(place, headers)
-            turn = self._begin(place, intake, key, document, headers)
+            turn = self._begin(place, intake, key, read_chat(document), headers)
             try:
+                self.answerer.must_run(turn)
                 await self._say(turn, proto)
             except Problem as problem:
                 raise self._recorded(turn, problem) from None
         finally:
             gate.inside -= 1
-        if self.answerer.is_sampled(turn) and not turn.from_cache:
-            self._shadow(turn)
+        self._shadow(turn)
 
-    def _begin(self, place: ChatPlace, intake: Intake, key: Key, document: Mapping[str, Any], headers: Any) -> Turn:
-        request = read_chat(document)
+    async def predict(self, scope: Any, proto: Any, system: str) -> None:
+        """Answer `POST /v1/systems/{system}/predict` for a system of this kind, in the words of every kind.
+
+        Raises:
+            Problem: whatever is wrong.
+        """
+        started = time.perf_counter()
+        headers = scope.headers
+        place, intake, key = self._admit(headers, system, started)
+        gate = place.gate
+        gate.inside += 1
+        try:
+            self._app.guard(place, headers)
+            body = await read_body(proto, headers, place.serve.max_body_bytes)
+            turn = self._begin(place, intake, key, read_inputs(place, body), headers)
+            try:
+                self.answerer.must_run(turn)
+                await self.answerer.answer(turn)
+                if turn.said is None:
+                    raise self.answerer.none_left(turn)
+            except Problem as problem:
+                raise self._recorded(turn, problem) from None
+        finally:
+            gate.inside -= 1
+        recorded = self.answerer.finish(turn, 200)
+        respond(proto, 200, headers_of(turn, recorded=recorded), outputs_body(turn))
+        self._shadow(turn)
+
+    def _begin(self, place: ChatPlace, intake: Intake, key: Key, request: ChatRequest, headers: Any) -> Turn:
         stated = headers.get("x-roadworthy-classes") or ""
         classes = frozenset(name.strip().lower() for name in stated.split(",") if name.strip())
         fresh = "no-cache" in (headers.get("cache-control") or "")
@@ -140,6 +169,11 @@ class Gateway:
         return problem
 
     def _shadow(self, turn: Turn) -> None:
+        if turn.from_cache or not self.answerer.is_sampled(turn):
+            return
+        if len(self._shadows) >= _MOST_SHADOWS:
+            turn.place.meter.count("shadows_dropped")
+            return
         task = asyncio.get_running_loop().create_task(self.answerer.shadow(turn))
         self._shadows.add(task)
         task.add_done_callback(self._shadows.discard)
@@ -224,6 +258,17 @@ class _Line:
             await self._transport.send_bytes(data)
         except (ProtocolClosed, ProtocolError):
             raise Gone from None
+
+
+def _fits(headers: Any, place: ChatPlace) -> None:
+    """Hold a body to the limit of the system that it turned out to be for.
+
+    Raises:
+        Problem: 413.
+    """
+    declared = headers.get("content-length") or "0"
+    if int(declared) > place.serve.max_body_bytes:
+        raise too_large(place.serve.max_body_bytes)
 
 
 def _model(place: ChatPlace) -> dict[str, Any]:

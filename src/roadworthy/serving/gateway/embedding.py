@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import time
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from roadworthy.domain.principal import Key
@@ -15,6 +17,7 @@ from roadworthy.serving.gateway.chain import links
 from roadworthy.serving.gateway.place import ChatPlace
 from roadworthy.serving.gateway.request import BadRequest, ChatRequest, system_named
 from roadworthy.serving.gateway.turn import Said, Turn
+from roadworthy.serving.problem import Problem
 
 _MOST_TEXTS: Final = 2_048
 
@@ -28,9 +31,14 @@ async def embed(
         BadRequest: the input is no text or list of texts.
         Problem: no pin gave vectors; the turn is recorded.
     """
-    texts = _texts(document)
+    texts, spell = _texts(document), _spelling(document)
     request = ChatRequest(system=system_named(document), messages=[], question="", earlier=[])
     turn = answerer.begin(place, intake, key, request, frozenset(), use_cache=False)
+    try:
+        answerer.must_run(turn)
+    except Problem as problem:
+        answerer.refuse(turn, problem)
+        raise
     turn.step("embedding", place.name, "asked", 0, f"{len(texts)} texts")
     deadline = intake.started + place.deadline_s
     for link in links(place, turn.intended):
@@ -45,7 +53,7 @@ async def embed(
             continue
         else:
             turn.answered_by, turn.said = link, Said(text="", finish="embedded")
-            return turn, _told(place, found)
+            return turn, _told(place, found, spell)
     problem = answerer.none_left(turn)
     answerer.refuse(turn, problem)
     raise problem
@@ -58,13 +66,27 @@ def _texts(document: Mapping[str, Any]) -> list[str]:
         raise BadRequest("'input' must be a text or a list of texts", "input")
     if len(texts) > _MOST_TEXTS:
         raise BadRequest(f"'input' holds more than {_MOST_TEXTS:,} texts", "input")
-    if document.get("encoding_format") not in (None, "float"):
-        raise BadRequest("'encoding_format' must be float", "encoding_format")
+    if document.get("dimensions") is not None:
+        raise BadRequest("'dimensions' is the model's, it cannot be asked for", "dimensions")
     return texts
 
 
-def _told(place: ChatPlace, found: Embedded) -> dict[str, Any]:
-    data = [{"object": "embedding", "index": at, "embedding": list(vector)} for at, vector in enumerate(found.vectors)]
+def _spelling(document: Mapping[str, Any]) -> Callable[[Sequence[float]], list[float] | str]:
+    """Return how vectors are written: as numbers, or as their bytes, which OpenAI's own client asks for.
+
+    Raises:
+        BadRequest: in neither way.
+    """
+    wanted = document.get("encoding_format")
+    if wanted in (None, "float"):
+        return list
+    if wanted == "base64":
+        return lambda vector: b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    raise BadRequest("'encoding_format' must be float or base64", "encoding_format")
+
+
+def _told(place: ChatPlace, found: Embedded, spell: Callable[[Sequence[float]], list[float] | str]) -> dict[str, Any]:
+    data = [{"object": "embedding", "index": at, "embedding": spell(one)} for at, one in enumerate(found.vectors)]
     used = found.usage.input
     return {
         "object": "list", "data": data, "model": place.name, "usage": {"prompt_tokens": used, "total_tokens": used},

@@ -30,15 +30,21 @@ from roadworthy.serving.gateway.local import LocalModels
 from roadworthy.serving.meter import Meter
 
 _CANARY_LENGTH: Final = 16
+_OF_TEXTS: Final = frozenset(("limits", "output_schema"))
+"""Guards that say what an answer's text must be like; a tool call is none."""
 
 
 class Held:
-    """One model of one pin under its terms, shared by all releases that use it; `breaker` guards it."""
+    """One model of one pin under its terms, shared by all releases that use it; `breaker` guards it.
+
+    A provider that asks to be left alone is not asked before `rests_until` (seconds of the performance counter).
+    """
 
     def __init__(self, model: ChatModel, plan: ServePlan) -> None:
         self.model = model
         self.pin = model.pin
         self.breaker = Breaker(errors=1.0, window=1, cool_down_s=1.0)
+        self.rests_until = 0.0
         self.in_flight = 0
         self.tune(plan)
 
@@ -104,6 +110,7 @@ class ChatReady:
         self.models = models
         self.canary = canary
         self.guards = GuardChain([_guard(plan.name, plan.parameters) for plan in self.assistant.guards])
+        self.call_guards = GuardChain([one for one in self.guards.guards if one.name not in _OF_TEXTS])
         self.has_guards = bool(self.assistant.guards)
         self.in_flight = 0
 

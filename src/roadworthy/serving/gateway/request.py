@@ -30,14 +30,15 @@ class ChatRequest:
     """A checked request. `options` are what goes on to the provider beside the messages, in OpenAI's words.
 
     `question` is the text of the last message if it is the user's, else empty (a tool's result goes on as it is).
-    `earlier` are the messages before it. `user` is whom the caller speaks for. `inputs` are the prompt's further
-    inputs, which come in `metadata`.
+    `parts` are its images and the like. `earlier` are the messages before it. `user` is whom the caller speaks for.
+    `inputs` are the prompt's further inputs, which come in `metadata`.
     """
 
     system: str
     messages: list[dict[str, Any]]
     question: str
     earlier: list[dict[str, Any]]
+    parts: tuple[Mapping[str, Any], ...] = ()
     stream: bool = False
     wants_usage: bool = False
     user: str = ""
@@ -81,13 +82,16 @@ def read_chat(document: Mapping[str, Any]) -> ChatRequest:
         raise BadRequest("'n' must be 1: one answer is what is recorded, judged and paid", "n")
     _check_numbers(document)
     last = found[-1]
-    asks = last["role"] == "user"
+    question = text_of(last.get("content")) if last["role"] == "user" else ""
+    # Without a text there is nothing to put into the prompt: what was sent goes on as it is.
+    asks = bool(question)
     wanted = document.get("stream_options")
     return ChatRequest(
         system=system_named(document),
         messages=found,
-        question=text_of(last.get("content")) if asks else "",
+        question=question,
         earlier=found[:-1] if asks else found,
+        parts=_other_parts(last["content"]) if asks else (),
         stream=stream,
         wants_usage=isinstance(wanted, dict) and bool(cast("dict[str, Any]", wanted).get("include_usage")),
         user=_user(document),
@@ -118,6 +122,11 @@ def text_of(content: object) -> str:
     return "\n".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportUnknownVariableType]
 
 
+def _other_parts(content: object) -> tuple[Mapping[str, Any], ...]:
+    parts = cast("list[dict[str, Any]]", content) if isinstance(content, list) else []
+    return tuple(part for part in parts if part["type"] != "text")
+
+
 def _check_message(message: object, at: int) -> None:
     if not isinstance(message, dict):
         raise BadRequest(f"'messages.{at}' must be an object", f"messages.{at}")
@@ -125,6 +134,7 @@ def _check_message(message: object, at: int) -> None:
     if known.get("role") not in _ROLES:
         some = ", ".join(sorted(_ROLES))
         raise BadRequest(f"'messages.{at}.role' must be one of: {some}", f"messages.{at}.role")
+    _check_calls(known, at)
     content = known.get("content")
     if content is None and known["role"] == "assistant":
         return
@@ -133,8 +143,39 @@ def _check_message(message: object, at: int) -> None:
     if not isinstance(content, list):
         raise BadRequest(f"'messages.{at}.content' must be a text or a list of parts", f"messages.{at}.content")
     for part in cast("list[Any]", content):
-        if not isinstance(part, dict) or "type" not in part:
+        if not _is_part(part):
             raise BadRequest(f"'messages.{at}.content' holds what is no part", f"messages.{at}.content")
+
+
+def _is_part(part: object) -> bool:
+    if not isinstance(part, dict):
+        return False
+    stated = cast("dict[str, Any]", part)
+    kind = stated.get("type")
+    return isinstance(kind, str) and (kind != "text" or isinstance(stated.get("text"), str))
+
+
+def _check_calls(message: Mapping[str, Any], at: int) -> None:
+    if message["role"] == "tool" and not isinstance(message.get("tool_call_id"), str):
+        raise BadRequest(f"'messages.{at}' answers no tool call", f"messages.{at}.tool_call_id")
+    calls = message.get("tool_calls")
+    if calls is None:
+        return
+    if not isinstance(calls, list) or not all(_is_call(call) for call in cast("list[Any]", calls)):
+        raise BadRequest(f"'messages.{at}.tool_calls' must be a list of tool calls", f"messages.{at}.tool_calls")
+
+
+def _is_call(call: object) -> bool:
+    if not isinstance(call, dict):
+        return False
+    stated = cast("dict[str, Any]", call)
+    if stated.get("type", "function") != "function":
+        return True
+    function = stated.get("function")
+    if not isinstance(function, dict) or not isinstance(stated.get("id"), str):
+        return False
+    named = cast("dict[str, Any]", function)
+    return isinstance(named.get("name"), str) and isinstance(named.get("arguments"), str)
 
 
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from roadworthy.domain.record import Flag
-from roadworthy.guards.chain import ChainStream
 from roadworthy.ports.chat import Chunk, ProviderTrouble
 from roadworthy.ports.guard import Blocked
 from roadworthy.serving.gateway.answer import ChatAnswerer, note_rulings
 from roadworthy.serving.gateway.calling import Passed
-from roadworthy.serving.gateway.chain import Link, links
+from roadworthy.serving.gateway.chain import Link, has_rival, links
+from roadworthy.serving.gateway.events import HeldCalls, Naming, calls_tools, delta_of, says_more
 from roadworthy.serving.gateway.place import ChatReady
 from roadworthy.serving.gateway.told import DONE, encode, error_document, mark_of, piece, usage_piece
 from roadworthy.serving.gateway.turn import Said, Turn
@@ -75,12 +75,14 @@ class Outlet:
             self.text.append(text)
         await self._send(data)
 
-    async def say(self, text: str) -> None:
-        """Send a text as one event."""
+    async def say(self, text: str, refusal: str = "") -> None:
+        """Send a text, or why there is none, as one event."""
         if not self.has_begun:
             await self.raw(piece(self._turn, {"role": "assistant", "content": ""}))
         if text:
             await self.raw(piece(self._turn, {"content": text}), text)
+        if refusal:
+            await self.raw(piece(self._turn, {"refusal": refusal}))
 
     async def end(self, finish: str, document: dict[str, Any] | None, *, recorded: bool) -> None:
         """Send the finish, what it cost, and the last word."""
@@ -92,7 +94,8 @@ class Outlet:
             data = piece(turn, {}, finish, roadworthy=mark)
         else:
             first: dict[str, Any] = {**document["choices"][0], "delta": {}, "finish_reason": finish}
-            data = b"data: " + encode({**document, "choices": [first], "roadworthy": mark}) + b"\n\n"
+            named = {**document, "id": f"chatcmpl-{turn.record}", "model": turn.place.name}
+            data = b"data: " + encode({**named, "choices": [first], "roadworthy": mark}) + b"\n\n"
         await self._send(data + (usage_piece(turn) if turn.request.wants_usage else b"") + DONE)
 
     async def fail(self, problem: Problem) -> None:
@@ -144,14 +147,20 @@ class Streamer:
         if turn.said is not None:
             await out.say(turn.said.text)
         else:
-            ending = await self._chain(turn, out)
+            try:
+                ending = await self._chain(turn, out)
+            except Problem as problem:
+                if not out.has_begun:
+                    raise
+                await self._break_off(turn, out, problem)
+                return
         if turn.said is None:
             if not out.has_begun:
                 self._answerer.withhold(turn)
             if turn.said is None:
                 await self._give_up(turn, out)
                 return
-            await out.say("")
+            await out.say("", refusal=turn.said.refusal)
         turn.said.text = "".join(out.text)
         self._answerer.keep_cached(turn, name)
         recorded = self._answerer.finish(turn, 200)
@@ -161,6 +170,9 @@ class Streamer:
         problem = self._answerer.none_left(turn)
         if not out.has_begun:
             raise problem
+        await self._break_off(turn, out, problem)
+
+    async def _break_off(self, turn: Turn, out: Outlet, problem: Problem) -> None:
         turn.said = Said(text="".join(out.text), finish="error")
         self._answerer.refuse(turn, problem)
         await out.fail(problem)
@@ -168,7 +180,8 @@ class Streamer:
     async def _chain(self, turn: Turn, out: Outlet) -> dict[str, Any] | None:
         """Ask one after another until somebody answered; returns the provider's last event, if there was one."""
         deadline = turn.intake.started + turn.place.deadline_s
-        for link in links(turn.place, turn.intended):
+        found = links(turn.place, turn.intended)
+        for at, link in enumerate(found):
             turn.answered_by, out.opening = link, b""
             broke_off = bool(out.text)
             plain = self._answerer.say_without_model(turn, link)
@@ -176,14 +189,14 @@ class Streamer:
                 turn.said = plain
                 await out.say(BROKE_OFF.format(name=link.name) + plain.text if broke_off else plain.text)
                 return None
-            ending = await self._ask(turn, link, out, deadline, broke_off=broke_off)
+            ending = await self._ask(turn, link, out, deadline, has_rival=has_rival(found, at))
             if ending is not None:
                 turn.said = Said(text="", finish=ending.finish)
                 return ending.document
         turn.answered_by = None
         return None
 
-    async def _ask(self, turn: Turn, link: Link, out: Outlet, deadline: float, *, broke_off: bool) -> Ending | None:
+    async def _ask(self, turn: Turn, link: Link, out: Outlet, deadline: float, *, has_rival: bool) -> Ending | None:
         ready = link.ready
         held = ready.models.get(link.pin) if ready is not None else None
         if ready is None or held is None or time.perf_counter() >= deadline:
@@ -192,8 +205,9 @@ class Streamer:
         ready.in_flight += 1
         try:
             body = self._answerer.body(turn, ready)
-            async with aclosing(self._answerer.caller.stream(turn, held, body, deadline)) as chunks:
-                return await self._pass_on(turn, link, chunks, out, broke_off=broke_off)
+            pieces = self._answerer.caller.stream(turn, held, body, deadline, has_rival=has_rival)
+            async with aclosing(pieces) as chunks:
+                return await self._pass_on(turn, link, chunks, out)
         except Passed as passed:
             turn.step("attempt", link.name, passed.outcome, 0, passed.detail)
         except Blocked as blocked:
@@ -203,16 +217,12 @@ class Streamer:
         except Problem:
             raise
         except Exception as error:  # noqa: BLE001 (a provider's code must not take the answer with it)
-            _log.exception("pin %s failed inside the gateway", link.name)
-            turn.flags |= Flag.FAILED
-            turn.step("attempt", link.name, "error", 0, type(error).__name__)
+            self._answerer.note_fault(turn, link, error)
         finally:
             ready.in_flight -= 1
         return None
 
-    async def _pass_on(
-        self, turn: Turn, link: Link, chunks: AsyncIterator[Chunk], out: Outlet, *, broke_off: bool
-    ) -> Ending:
+    async def _pass_on(self, turn: Turn, link: Link, chunks: AsyncIterator[Chunk], out: Outlet) -> Ending:
         """Send what comes as it comes, past the guards; the event that ends it is kept until its cost is known.
 
         Raises:
@@ -221,39 +231,55 @@ class Streamer:
         """
         ready = link.ready
         assert ready is not None, "a model belongs to a release"
-        guards = self._watch(turn, ready)
-        ending = Ending("stop")
-        if broke_off:
+        naming, ending = Naming(turn), Ending("stop")
+        if out.text:
             out.opening = piece(turn, {"content": BROKE_OFF.format(name=link.name)})
+        if ready.has_guards:
+            await self._watch(turn, ready, chunks, out, ending)
+            return ending
         async for chunk in chunks:
             if chunk.finish:
                 ending = Ending(chunk.finish, dict(chunk.document))
-            if chunk.text:
-                passed = chunk.text if guards is None else guards.feed(chunk.text)
-                if passed == chunk.text and not chunk.finish:
-                    await out.raw(_event(chunk), passed)
-                elif passed:
-                    await out.raw(piece(turn, {"content": passed}), passed)
-            elif not chunk.finish and chunk.document.get("choices"):
-                await out.silent(_event(chunk), waits=not _calls_tools(chunk))
-        if guards is not None:
-            rest = guards.close()
-            if rest:
-                await out.raw(piece(turn, {"content": rest}), rest)
-            note_rulings(turn, guards.rulings())
-            ending.finish = guards.finish or ending.finish
+                if chunk.text:
+                    await out.raw(piece(turn, {"content": chunk.text}), chunk.text)
+            elif chunk.text:
+                await out.raw(naming.event(chunk), chunk.text)
+            elif chunk.document.get("choices"):
+                await out.silent(naming.event(chunk), waits=not says_more(chunk))
         return ending
 
-    def _watch(self, turn: Turn, ready: ChatReady) -> ChainStream | None:
-        if not ready.has_guards:
-            return None
-        return ready.guards.stream(self._answerer.context(turn, ready, self._answerer.prepare(turn, ready)))
+    async def _watch(
+        self, turn: Turn, ready: ChatReady, chunks: AsyncIterator[Chunk], out: Outlet, ending: Ending
+    ) -> None:
+        """Pass on what the guards let go.
 
-
-def _event(chunk: Chunk) -> bytes:
-    return b"data: " + (chunk.raw or encode(chunk.document)) + b"\n\n"
-
-
-def _calls_tools(chunk: Chunk) -> bool:
-    delta: Any = chunk.document["choices"][0].get("delta")
-    return bool(delta and delta.get("tool_calls"))
+        Raises:
+            Blocked: one of them does not let the answer go on.
+            ProviderTrouble: the provider broke off.
+        """
+        guards = ready.guards.stream(self._answerer.context(turn, ready, self._answerer.prepare(turn, ready)))
+        naming, calls = Naming(turn), HeldCalls()
+        async for chunk in chunks:
+            if chunk.finish:
+                ending.finish, ending.document = chunk.finish, dict(chunk.document)
+            is_call = calls_tools(chunk)
+            if is_call:
+                calls.take(chunk)
+            text = chunk.text or delta_of(chunk).get("refusal") or ""
+            if text:
+                passed = guards.feed(text)
+                if passed == chunk.text and not chunk.finish and not says_more(chunk):
+                    await out.raw(naming.event(chunk), passed)
+                elif passed:
+                    await out.raw(piece(turn, {"content": passed}), passed)
+            elif not chunk.finish and not is_call and chunk.document.get("choices") and not says_more(chunk):
+                await out.silent(naming.event(chunk), waits=True)
+        rest = guards.close() if out.text or not calls.chunks else ""
+        if rest:
+            await out.raw(piece(turn, {"content": rest}), rest)
+        note_rulings(turn, guards.rulings())
+        ending.finish = guards.finish or ending.finish
+        for arguments in calls.arguments():
+            self._answerer.guard_call(turn, ready, arguments)
+        for chunk in calls.chunks:
+            await out.raw(naming.event(chunk))

@@ -31,15 +31,15 @@ def answer_body(turn: Turn, *, recorded: bool) -> bytes:
     said = turn.said
     assert said is not None, "there is an answer"
     given: Mapping[str, Any] = said.document or {}
-    message: dict[str, Any] = {"role": "assistant", "content": said.text}
-    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": said.finish}
+    message: dict[str, Any] = {"role": "assistant"}
+    choice: dict[str, Any] = {"index": 0}
     if given:
-        first: Any = given["choices"][0]
-        choice = {**first, "message": {**first["message"], "content": said.text or None}, "finish_reason": said.finish}
-        if said.text or not said.tool_calls:
-            choice["message"]["content"] = said.text
+        choice = dict(given["choices"][0])
+        message = dict(choice["message"])
+    message["content"] = said.text if said.text or not (said.tool_calls or said.refusal) else None
     if said.refusal:
-        choice["message"]["refusal"] = said.refusal
+        message["refusal"] = said.refusal
+    choice |= {"message": message, "finish_reason": said.finish}
     document = {
         "id": f"chatcmpl-{turn.record}",
         "object": "chat.completion",

@@ -66,6 +66,7 @@ class Turn:
     said: Said | None = None
     abstained: bool = False
     from_cache: bool = False
+    is_masked: bool = False
     is_gone: bool = False
 
     @property
