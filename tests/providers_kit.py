@@ -290,7 +290,6 @@ class MockProvider:
     ) -> AsyncIterator[tuple[web.StreamResponse, Callable[..., Any]]]:
         """Give the answer and what sends an event worth so many tokens, minding the fault and the books."""
         answer = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
-        await answer.prepare(request)
         cut_at = max(total // 2, 1)
 
         async def send(event: bytes, tokens: int = 0) -> None:
@@ -302,6 +301,8 @@ class MockProvider:
                 await asyncio.sleep(self.token_gap_s)
 
         try:
+            # Whoever hung up before the first byte is billed for the question all the same.
+            await answer.prepare(request)
             yield answer, send
             await answer.write_eof()
         except (ConnectionError, asyncio.CancelledError):

@@ -28,6 +28,7 @@ def create_key(
     scopes: Annotated[tuple[Scope, ...], Parameter(consume_multiple=True)] = (Scope.PREDICT, Scope.OUTCOME),
     systems: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     days: int | None = None,
+    team: str = "",
 ) -> Reply:
     """Make a key for a person or service; its text is shown once.
 
@@ -36,13 +37,14 @@ def create_key(
         scopes: what it may do: predict outcome read operate approve admin.
         systems: which systems it opens; default all.
         days: after how many days it ends; default never.
+        team: whose budget its holder spends from.
     """
     from roadworthy.lifecycle.keys import create_key as verb
 
     plane = context.plane()
     until = None if days is None else plane.clock.now() + days * DAY
-    made = verb(plane, principal, scopes, context.actor(), systems=systems, expires_at=until)
-    data = {"id": made.key.id, "principal": principal, "scopes": list(scopes), "key": made.text}
+    made = verb(plane, principal, scopes, context.actor(), systems=systems, expires_at=until, team=team)
+    data = {"id": made.key.id, "principal": principal, "scopes": list(scopes), "team": team, "key": made.text}
     return Reply(data=data, show=lines(made.text, "Keep it now: only its digest is stored."))
 
 

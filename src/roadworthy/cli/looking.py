@@ -12,6 +12,7 @@ from roadworthy.cli.app import LOOK, app
 from roadworthy.cli.reply import Reply, after, lines, table
 from roadworthy.cli.traffic import Environment, System
 from roadworthy.domain.moment import MINUTE, iso
+from roadworthy.domain.pin import micros
 
 incident = App(name="incident", help="List, show, acknowledge, silence and close incidents.", group=LOOK)
 app.command(incident)
@@ -58,6 +59,38 @@ def logs(*, system: System = "", environment: Environment = "live", last: int = 
         data=found,
         show=table(("record", "answered", "release", "arm", "status", "took", "special"), rows, "no records yet"),
     )
+
+
+@app.command(group=LOOK)
+def budget(*, system: System = "", past: bool = False) -> Reply:
+    """Say what is spent of each budget in its present period: what workers hold as leases, what is settled.
+
+    Args:
+        past: also those whose period is over.
+    """
+    from roadworthy.lifecycle.budgets import purses
+
+    found = purses(context.plane(), context.system_name(system), past=past)
+    rows = [
+        (
+            one.purse.environment,
+            one.purse.budget,
+            one.purse.who or "-",
+            iso(one.purse.period_start)[:16],
+            _money(one.limit, one.currency),
+            _money(one.spent, one.currency),
+            f"{one.share:.0%}",
+            _money(one.leased, one.currency),
+            "over" if one.closed else "turned away" if one.turned_away else "",
+        )
+        for one in found
+    ]
+    titles = ("environment", "budget", "who", "since", "limit", "spent", "share", "leased", "state")
+    return Reply(data=found, show=table(titles, rows, "no budget was spent from yet"))
+
+
+def _money(picos: int, currency: str) -> str:
+    return f"{micros(picos) / 1_000_000:.4f} {currency}"
 
 
 @app.command(group=LOOK)

@@ -27,6 +27,7 @@ from roadworthy.stores.codec import from_doc, to_doc
 
 _ID_BYTES = 5
 _SECRET_BYTES = 32
+_TEAM_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +46,15 @@ def create_key(
     *,
     systems: Sequence[str] = (),
     expires_at: Micros | None = None,
+    team: str = "",
     reason: str = "",
 ) -> NewKey:
     """Make a key for a principal and hand it to the workers; `text` is what its holder sends.
 
+    `team` is whose budget the holder spends from.
+
     Raises:
-        InputError: no scope, or an end in the past.
+        InputError: no scope, an end in the past, or a team's name of more than 64 characters.
         NotPermitted: the principal is not active.
     """
     now = plane.clock.now()
@@ -58,6 +62,8 @@ def create_key(
         raise InputError("a key needs at least one scope", hint=f"one of: {', '.join(Scope)}")
     if expires_at is not None and expires_at <= now:
         raise InputError("the key would be expired already", hint="choose a later end")
+    if len(team) > _TEAM_LENGTH:
+        raise InputError(f"a team's name has at most {_TEAM_LENGTH} characters", hint="choose a shorter one")
     holder = principal_of(plane, principal)
     if holder is not None and not holder.active:
         raise NotPermitted(f"{principal} is not active", hint=f"roadworthy people back {principal}")
@@ -70,6 +76,7 @@ def create_key(
         systems=tuple(systems),
         created_at=now,
         expires_at=expires_at,
+        team=team,
     )
     decisions = [_decide("key.created", key, actor, reason)]
     if holder is None:

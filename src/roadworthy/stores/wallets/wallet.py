@@ -142,7 +142,13 @@ class FileWallet:
     """The leases of one worker; see `open_wallet`."""
 
     def __init__(
-        self, path: Path, descriptor: int, wallet: mmap.mmap, grants: mmap.mmap, now: Callable[[], Micros]
+        self,
+        path: Path,
+        descriptor: int,
+        wallet: mmap.mmap,
+        grants: mmap.mmap,
+        now: Callable[[], Micros],
+        idle_s: float,
     ) -> None:
         self.path = path
         self.words = memoryview(wallet).cast("Q")
@@ -151,6 +157,7 @@ class FileWallet:
         self._grants = memoryview(grants).cast("Q")
         self._descriptor = descriptor
         self._now = now
+        self._idle_s = idle_s
         self._slots: dict[Purse, Slot] = {}
         self._plans: dict[tuple[str, str, str, str], _Plan] = {}
         self._expected: dict[tuple[str, str], tuple[Sequence[Budget], Micros]] = {}
@@ -326,7 +333,7 @@ class FileWallet:
         if slot.touched:
             slot.touched, slot.quiet_since = False, instant
         free = slot.granted - slot.used
-        is_idle = instant - slot.quiet_since >= IDLE_S
+        is_idle = instant - slot.quiet_since >= self._idle_s
         if is_idle and slot.least:
             # Whoever waited has gone.
             self._wish(slot, min(slot.wanted, slot.granted), 0)
@@ -393,8 +400,10 @@ def _purse(spender: Spender, cap: Budget, now: Micros) -> Purse:
     )
 
 
-def open_wallet(folder: Path, worker: str, now: Callable[[], Micros]) -> FileWallet:
+def open_wallet(folder: Path, worker: str, now: Callable[[], Micros], *, idle_s: float = IDLE_S) -> FileWallet:
     """Make the wallet of a worker that starts; what a predecessor of its name left is control's to settle.
+
+    `now` tells the home's time; money that lies idle for `idle_s` seconds goes back.
 
     Raises:
         StoreError: the disk is full or read-only.
@@ -413,7 +422,7 @@ def open_wallet(folder: Path, worker: str, now: Callable[[], Micros]) -> FileWal
         grants = mmap.mmap(grants_at, layout.GRANTS_BYTES, access=mmap.ACCESS_READ)
     finally:
         os.close(grants_at)
-    return FileWallet(path, descriptor, mmap.mmap(descriptor, layout.WALLET_BYTES), grants, now)
+    return FileWallet(path, descriptor, mmap.mmap(descriptor, layout.WALLET_BYTES), grants, now, idle_s)
 
 
 def _allocate(folder: Path, name: str, size: int, magic: int, *, lock: bool = False) -> int:
