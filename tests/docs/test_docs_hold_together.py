@@ -15,10 +15,22 @@ from docs_kit import DOCS, ROOT, blocks, fault_in, named_commands, pages
 from roadworthy.errors import ManifestError
 from roadworthy.manifest import load_text, read_interface
 from roadworthy.manifest.marked_yaml import read
+from roadworthy.manifest.suites import read_suite
 from roadworthy.wiring import catalogue
 
 _LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)|\!\[[^\]]*\]\(([^)\s]+)\)")
 _COMMAND = re.compile(r"(?:^|[:`(]\s*|then |run |or )roadworthy ([a-z][^`();,]*)")
+_LLM_HEAD = """roadworthy: 1
+system: helpdesk
+kind: llm
+owner: ana@example.com
+decision: what a caller is told
+use: main
+pins: {main: {provider: openai, url: "http://127.0.0.1:1", model: m}}
+prompt: prompt.md
+index: "docs/*.md"
+baseline: passage
+"""
 _HEAD = """roadworthy: 1
 system: flights
 kind: model
@@ -95,7 +107,9 @@ def manifests() -> list[tuple[str, str]]:
         (f"{page.name}:{block.line}", block.text)
         for page in pages()
         for block in blocks(page)
-        if block.language == "yaml" and "inputs:" not in block.text and not block.text.lstrip().startswith("task:")
+        if block.language == "yaml"
+        and not re.search(r"^\s*inputs:|^cases:", block.text, re.MULTILINE)
+        and not block.text.lstrip().startswith("task:")
     ]
 
 
@@ -103,9 +117,12 @@ def manifests() -> list[tuple[str, str]]:
 def test_every_manifest_in_the_docs_loads(place: str, text: str, tmp_path: Path) -> None:
     """A reader can paste each example; a part is read within the smallest manifest."""
     whole = text if text.startswith("roadworthy:") else merged(text)
-    for name in ("model.skops", "flights.parquet", "baseline.sql", "train.py"):
+    for name in ("features", "models", "docs", "suites"):
+        (tmp_path / name).mkdir()
+    for name in ("model.skops", "flights.parquet", "baseline.sql", "train.py", "models/small.gguf", "docs/a.md"):
         (tmp_path / name).touch()
-    (tmp_path / "features").mkdir()
+    (tmp_path / "prompt.md").write_text("# user\n{{ question }}\n")
+    (tmp_path / "suites" / "live.yaml").write_text("all: {checks: {max_words: 100}}\n")
     (tmp_path / "interface.yaml").write_text(_INTERFACE)
     (tmp_path / "system.yaml").write_text(whole)
     known = catalogue()
@@ -119,7 +136,8 @@ def test_every_manifest_in_the_docs_loads(place: str, text: str, tmp_path: Path)
 def merged(part: str) -> str:
     """Put a part of a manifest in the place of the smallest manifest's own keys."""
     keys = {line.partition(":")[0] for line in part.splitlines() if re.match(r"[a-z_]+:", line)}
-    kept = [line for line in _HEAD.splitlines() if line.partition(":")[0] not in keys]
+    head = _LLM_HEAD if re.search(r"^kind: llm|^ +score:", part, re.MULTILINE) else _HEAD
+    kept = [line for line in head.splitlines() if line.partition(":")[0] not in keys]
     return "\n".join(kept) + "\n" + part
 
 
@@ -127,7 +145,9 @@ def merged(part: str) -> str:
 def test_every_interface_and_document_in_the_docs_reads(page: Path) -> None:
     """Interfaces load, and JSON is JSON."""
     for block in blocks(page):
-        if block.language == "yaml" and "inputs:" in block.text:
+        if block.language == "yaml" and re.search(r"^cases:", block.text, re.MULTILINE):
+            read_suite(block.text, "suites/example.yaml")
+        elif block.language == "yaml" and "inputs:" in block.text:
             read_interface(block.text)
         if block.language == "json":
             json.loads(block.text)

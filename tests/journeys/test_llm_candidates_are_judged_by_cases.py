@@ -10,17 +10,23 @@ import pytest
 
 from providers_kit import Ask, MockOpenAI, Reply
 from roadworthy.domain.principal import Actor
+from roadworthy.domain.record import Record
 from roadworthy.domain.release import Release
 from roadworthy.domain.verdict import VerdictState
+from roadworthy.errors import NotFoundError
 from roadworthy.lifecycle.check import CheckResult, check
 from roadworthy.lifecycle.promote import promote
 from roadworthy.lifecycle.release import release
+from roadworthy.lifecycle.replay import replay
 from roadworthy.lifecycle.wordings import approve_wordings, pending
 from roadworthy.manifest import load
 from roadworthy.ports.plane import Plane
 from roadworthy.settings import Settings
 from roadworthy.stores.home import create
+from roadworthy.stores.records import open_log
 from roadworthy.wiring import catalogue, open_plane, prove_loads
+from roadworthy.wiring.judges import judges_for
+from roadworthy.wiring.llm_trial import ask_cases
 from roadworthy.wiring.trial import trial_for
 
 ANA = Actor(principal="ana")
@@ -172,3 +178,38 @@ def test_an_equal_prompt_that_costs_more_is_refused(provider: MockOpenAI, tmp_pa
     dearer = next(verdict for verdict in desk.check().verdicts if verdict.gate == "champion")
     assert dearer.state is VerdictState.FAIL
     assert "no better than the release in force, but dearer" in dearer.reason
+
+
+def test_recorded_questions_are_put_to_another_prompt_and_another_pin(provider: MockOpenAI, tmp_path: Path) -> None:
+    """Quality, cost and time stand side by side, and nothing live is written."""
+    desk = Helpdesk(tmp_path / "desk", provider.url)
+    live = "watch: {score: {suite: suites/live.yaml, judge_budget: 1 USD}}\n"
+    (desk.folder / "suites" / "live.yaml").write_text("suite: live\nall: {checks: {contains: seven days}}\n")
+    text = (desk.folder / "system.yaml").read_text().replace("  snapshots: {}\n", "")
+    (desk.folder / "system.yaml").write_text(text + live)
+    made = desk.release()
+    with desk.open() as plane:
+        at = plane.clock.now() - 60_000_000
+        outputs = ("You have seven days.", "stop", 10, 4, 0, 18, 900, "mock-1", "", "manifest")
+        log = open_log(plane.home.records, "worker_1", segment_bytes=1 << 20)
+        for number in range(12):
+            asked = (f"How long for order {number}?", None)
+            one = Record(
+                f"{number:032x}", "helpdesk", "live", made.id, made.id, "champion", 1, at + number, at + number, 1500,
+                200, 0, "i", inputs=asked, outputs=outputs,
+            )  # fmt: skip
+            assert log.record(one)
+        log.close()
+    desk.prompt("careless")
+    with desk.open() as plane:
+        system, known = load(desk.folder, catalogue()), len(list(plane.records.tail().records))
+        other = replay(plane, desk.folder, system, "candidate", ANA, ask=ask_cases, scorer_for=judges_for, last=10)
+        assert (other.n, other.recorded.score and other.recorded.score.value) == (10, 1.0)
+        assert other.score is not None
+        assert (other.score.value, other.score.low < -0.5 < other.score.high) == (-0.5, True)
+        assert other.other.cost_picos > 0
+        same = replay(plane, desk.folder, system, "judge", ANA, ask=ask_cases, scorer_for=judges_for)
+        assert (same.n, same.score and same.score.value, same.likeness) == (12, 0.0, 1.0)
+        assert len(list(plane.records.tail().records)) == known
+        with pytest.raises(NotFoundError):
+            replay(plane, desk.folder, system, "v9", ANA, ask=ask_cases, scorer_for=judges_for)

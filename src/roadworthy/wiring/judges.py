@@ -10,6 +10,7 @@ from typing import Any, Final
 from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.llm import Assistant
 from roadworthy.domain.pin import Pin, PinTerms, Provider
+from roadworthy.domain.system import Policy
 from roadworthy.errors import NotFoundError
 from roadworthy.ports.chat import AGAIN, ChatModel, Completion, ProviderTrouble
 from roadworthy.ports.evaluation import Scored, Scores
@@ -84,6 +85,11 @@ def judges_of(plane: Plane, candidate: Candidate, terms: Sequence[PinTerms]) -> 
         if (kept := candidate.artifact(f"weights/{pin.name}")) is not None
     }
     return Judges(plane, [pin.under(under.get(pin.name)) for pin in assistant.pins], weights)
+
+
+def judges_for(plane: Plane, candidate: Candidate, policy: Policy) -> Judges:
+    """Return what scores the answers of a release under a policy."""
+    return judges_of(plane, candidate, policy.pins)
 
 
 async def _complete(model: ChatModel, messages: Sequence[Mapping[str, Any]]) -> Completion:

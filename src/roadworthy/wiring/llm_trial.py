@@ -246,3 +246,16 @@ def _scored_name(scored: Scored) -> object:
         case.name, case.question, checks, judges, one.text, one.finish, one.usage.output, tuple(one.passages),
         one.abstained, bool(one.problem),
     )  # fmt: skip
+
+
+def ask_cases(plane: Plane, system: System, candidate: Candidate, cases: Sequence[Case]) -> list[Answered]:
+    """Serve a candidate on a stage of its own and ask it each case once.
+
+    Raises:
+        ArtifactError: it cannot be loaded.
+        UnavailableError: the worker does not start.
+    """
+    with ExitStack() as stack:
+        door = chat_door(plane, system, candidate, stack)
+        limit = system.policy.serve.deadline_ms / 1e3 + _SLACK_S
+        return ask_all(door, system.name, [(case, 0) for case in cases], limit)

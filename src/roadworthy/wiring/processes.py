@@ -50,9 +50,9 @@ def control(settings: Settings, app_factory: AppFactory | None = None) -> None:
 
     def judges_for(plane: Plane, candidate: Candidate, policy: Policy) -> Scorer:
         # The libraries that speak to providers are loaded where a judge is asked.
-        from roadworthy.wiring.judges import judges_of
+        from roadworthy.wiring import judges
 
-        return judges_of(plane, candidate, policy.pins)
+        return judges.judges_for(plane, candidate, policy)
 
     plane = open_plane(settings)
     try:
