@@ -19,7 +19,7 @@ from roadworthy.domain.candidate import Run
 from roadworthy.domain.digest import short
 from roadworthy.domain.moment import iso
 from roadworthy.domain.principal import Scope
-from roadworthy.errors import NotFoundError
+from roadworthy.errors import InputError, NotFoundError
 
 REFUSED, INCONCLUSIVE = 2, 3
 _STATE_STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "waived": "magenta"}
@@ -28,28 +28,31 @@ _STATE_STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "
 @app.command(group=PROJECT)
 def init(
     *,
-    source: Annotated[Path, Parameter(name="--from", help="model.skops, model.onnx, or train.py with train(rows)")],
-    data: Annotated[Path, Parameter(help="the table it was trained on: Parquet or CSV")],
+    source: Annotated[
+        Path, Parameter(name="--from", help="model.skops, model.onnx, train.py with train(rows), or prompt.md")
+    ],
     owner: Annotated[str, Parameter(help="where the owner is reached: ana@example.com")],
+    data: Annotated[Path | None, Parameter(help="the table it was trained on: Parquet or CSV")] = None,
+    model: Annotated[str, Parameter(help="of a prompt: openai:NAME, anthropic:NAME, URL#NAME, or a .gguf file")] = "",
+    corpus: Annotated[str, Parameter(help="of a prompt: files that answers rest on, such as docs/**/*.md")] = "",
     target: Annotated[str, Parameter(help="the column to predict; default: inferred, and said")] = "",
     name: Annotated[str, Parameter(help="the system's name; default: the folder's")] = "",
     trust: Annotated[tuple[str, ...], Parameter(consume_multiple=True, help="types a skops file may hold")] = (),
 ) -> Reply:
-    """Make a project around a prototype: manifest, interface, baseline, first test, home and key."""
-    from roadworthy.lifecycle.init import init as verb
+    """Make a project around a prototype: manifest, interface, baseline, first test or cases, home and key."""
+    from roadworthy.lifecycle.init import init as init_model
+    from roadworthy.lifecycle.init_llm import SUFFIXES, init_llm
 
     found = context.settings()
-    made = verb(
-        source,
-        data,
-        owner,
-        folder=Path.cwd(),
-        open_plane=context.first_plane,
-        target=target,
-        name=name,
-        trust=trust,
-        url=f"http://{found.host}:{found.port}",
-    )
+    url, folder, opens = f"http://{found.host}:{found.port}", Path.cwd(), context.first_plane
+    if source.suffix.lower() in SUFFIXES:
+        made = init_llm(source, model, owner, folder=folder, open_plane=opens, corpus=corpus, name=name, url=url)
+    elif data is None:
+        raise InputError("--data is missing: the table that the model was trained on", hint="--data table.parquet")
+    else:
+        made = init_model(
+            source, data, owner, folder=folder, open_plane=opens, target=target, name=name, trust=trust, url=url
+        )
     shown = lines(
         f"{made.name}: wrote {', '.join(made.files)}",
         *(f"note: {note}" for note in made.notes),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,43 +14,33 @@ from typing import Any, Final
 import numpy as np
 
 from roadworthy.domain.interface import Interface, Task
-from roadworthy.domain.principal import Actor, Scope
 from roadworthy.domain.system import Content, DataPlan
 from roadworthy.errors import ArtifactError, InputError, RoadworthyError
-from roadworthy.lifecycle import checkout
 from roadworthy.lifecycle.first_baseline import first_baseline
-from roadworthy.lifecycle.first_files import MOST_COMMITTED_BYTES, first_test, ignored, manifest
+from roadworthy.lifecycle.first_files import MOST_COMMITTED_BYTES, first_test, manifest
+from roadworthy.lifecycle.founding import (
+    InitResult,
+    check_owner,
+    commit_first,
+    first_key,
+    here,
+    kept_files,
+    refuse_a_project,
+    system_name,
+    write_texts,
+)
 from roadworthy.lifecycle.infer import Inferred, Signature, as_text, infer
-from roadworthy.lifecycle.keys import create_key
 from roadworthy.lifecycle.prototype import load_own, unknown_kind
 from roadworthy.lifecycle.recipe import local_modules
 from roadworthy.lifecycle.split import Split, read_split
 from roadworthy.lifecycle.table import Table, digest_file, read_table
 from roadworthy.lifecycle.training import train
 from roadworthy.manifest import read_interface, write_interface
-from roadworthy.ports.people import Person
 from roadworthy.ports.plane import Plane
 from roadworthy.runtimes.columns import spread, take
-from roadworthy.stores.atomic import write_bytes
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_CONTACT: Final = re.compile(r"[^@\s]+@[^@\s]+")
-_SCOPES: Final = (Scope.PREDICT, Scope.OUTCOME, Scope.READ, Scope.OPERATE, Scope.APPROVE)
 _PROBE_ROWS: Final = 1_000
 _SIGNATURE_ROWS: Final = 20_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitResult:
-    """What was made. `key` is shown once; `call` is a command line that gets an answer from the running system."""
-
-    name: str
-    folder: Path
-    files: tuple[str, ...]
-    key: str
-    call: str
-    commit: str
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +83,9 @@ def init(
         ArtifactError: the model is a pickle, damaged or holds untrusted types.
     """
     folder = folder.resolve()
-    _refuse_a_project(folder)
-    if not _CONTACT.fullmatch(owner):
-        raise InputError(f"'{owner}' is no address to reach the owner at", hint="--owner ana@example.com")
-    system = _system_name(name, folder)
+    refuse_a_project(folder)
+    check_owner(owner)
+    system = system_name(name, folder)
     sources = _sources(source, data, folder)
     inferred = _fit(sources, target, trust)
     inferred = _reviewed(folder, inferred)
@@ -110,30 +98,20 @@ def init(
         "baseline.sql": first_baseline(split, inferred.target),
         "tests/test_system.py": first_test(system, inferred.interface),
     }
-    kept = _kept(folder, tuple(texts))
+    kept = kept_files(folder, tuple(texts))
     texts = {name: text for name, text in texts.items() if name not in kept}
     _refuse_overwriting(folder, sources)
     # The home comes first: a read-only disk or a damaged home then leaves no half project that bars the next try.
     plane = open_plane()
     written = _write(folder, texts, sources, kept)
-    commit, git_note = _commit(folder, written)
-    key = _first_key(plane, owner, system)
+    commit, git_note = commit_first(folder, written)
+    key = first_key(plane, owner, system)
     said = [f"kept: {name.split('/')[0]} was here" for name in kept]
     return InitResult(
         name=system, folder=folder, files=tuple(written), key=key, commit=commit,
         call=_call(url, system, key, split, inferred.interface),
         notes=(*inferred.notes, *said, *([git_note] if git_note else [])),
     )  # fmt: skip
-
-
-def _system_name(name: str, folder: Path) -> str:
-    if name:
-        if not _NAME.fullmatch(name):
-            hint = "a name has small letters, digits and hyphens, begins with a letter and has at most 63 characters"
-            raise InputError(f"'{name}' is not a name for a system", hint=hint)
-        return name
-    made = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:63].strip("-")
-    return made if _NAME.fullmatch(made) else "system"
 
 
 def _sources(source: Path, data: Path, folder: Path) -> _Sources:
@@ -283,14 +261,6 @@ def _relative(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def _refuse_a_project(folder: Path) -> None:
-    if (folder / "system.yaml").exists():
-        raise InputError(
-            f"{folder.name}/ is a project already: it has a system.yaml",
-            hint="roadworthy plan shows what it says; then: roadworthy release",
-        )
-
-
 def _reviewed(folder: Path, inferred: Inferred) -> Inferred:
     """Return what was inferred with the interface that people wrote, if there is one.
 
@@ -299,12 +269,6 @@ def _reviewed(folder: Path, inferred: Inferred) -> Inferred:
     """
     path = folder / "interface.yaml"
     return replace(inferred, interface=read_interface(path.read_bytes())) if path.is_file() else inferred
-
-
-def _kept(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Return which of the files that init would write are there already; any test in tests/ stands for the first."""
-    tested = any((folder / "tests").rglob("*.py"))
-    return tuple(name for name in names if (folder / name).exists() or (name.startswith("tests/") and tested))
 
 
 def _refuse_overwriting(folder: Path, sources: _Sources) -> None:
@@ -321,7 +285,7 @@ def _refuse_overwriting(folder: Path, sources: _Sources) -> None:
 
 
 def _write(folder: Path, texts: Mapping[str, str], sources: _Sources, kept: Sequence[str]) -> list[str]:
-    """Write the project's files, the manifest last: a folder with a manifest is whole. Return what belongs in Git."""
+    """Write the project's files; return what belongs in Git."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in sources.copies.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -331,31 +295,7 @@ def _write(folder: Path, texts: Mapping[str, str], sources: _Sources, kept: Sequ
     inside = [*sources.copies, *(_relative(folder, path) for path in (sources.use, sources.table))]
     own = [name for name in dict.fromkeys(inside) if (folder / name).is_file()]
     large = [name for name in own if (folder / name).stat().st_size > MOST_COMMITTED_BYTES]
-    lines = ignored(folder, large)
-    named = dict(texts) if lines is None else {".gitignore": lines, **texts}
-    for name in sorted(named, key=lambda name: name == "system.yaml"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(folder / name, named[name].encode(), "home")
-    here = [name for name in kept if (folder / name).is_file()]
-    return [*named, *here, *(name for name in own if name not in large)]
-
-
-def _commit(folder: Path, written: list[str]) -> tuple[str, str]:
-    """Commit the files in a new repository; in an existing one that is for its people to do."""
-    if checkout.git_is_missing():
-        return "", "Git is not installed, so nobody can tell from which code a release was built"
-    if checkout.in_repository(folder):
-        return checkout.look(folder).commit, "the folder is in a Git repository already: commit the new files there"
-    return checkout.start(folder, written, "Begin the project"), ""
-
-
-def _first_key(plane: Plane, owner: str, system: str) -> str:
-    principal = owner.split("@", 1)[0]
-    plane.people.put(Person(principal=principal, contact=owner))
-    made = create_key(
-        plane, principal, _SCOPES, Actor(principal=principal), systems=(system,), reason="the owner's first key"
-    )
-    return made.text
+    return [*write_texts(folder, texts, large), *here(folder, kept), *(name for name in own if name not in large)]
 
 
 def _call(url: str, system: str, key: str, split: Split, interface: Interface) -> str:
