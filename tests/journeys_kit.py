@@ -98,7 +98,7 @@ decision: {{what: tell the customer to expect a delay, tier: low}}
 use: train.py
 data: {{table: table.csv, target: late}}
 baseline: baseline.sql
-serve: {{deadline: {deadline}}}
+serve: {{deadline: {deadline}, max_in_flight: {in_flight}}}
 rollout: [{{canary: 25% for 60 records}}, full]
 watch: {{window: 20s, objectives: {{errors: errors > 5% for 1s, violations: violations > 10% for 1s}}}}
 failure: {{pager: ["{pager}"], cool_down: {cool_down}}}
@@ -245,9 +245,10 @@ class Played:
         backup: str = "ben@example.org",
         cool_down: str = "1h",
         deadline: str = "250ms",
+        in_flight: str = "256",
     ) -> None:
         """Write the manifest that every journey shares."""
-        text = MANIFEST.format(pager=pager, backup=backup, cool_down=cool_down, deadline=deadline)
+        text = MANIFEST.format(pager=pager, backup=backup, cool_down=cool_down, deadline=deadline, in_flight=in_flight)
         (self.folder / "system.yaml").write_text(text)
 
     def apply(self, **settings: str) -> None:

@@ -209,8 +209,9 @@ def run(count: int, seed: int, template: Template, folder: Path) -> int:
         played = copy(template, folder / f"chaos-{seed}")
         try:
             # One automatic rollback a second, so that there is always another one to interrupt; a deadline that a
-            # busy machine can meet, since missed deadlines have tests of their own.
-            played.apply(pager=pager.url, cool_down="1s", deadline="2s")
+            # busy machine can meet, since missed deadlines have tests of their own; room for all who waited in the
+            # backlog while nothing ran, since shedding has its tests too.
+            played.apply(pager=pager.url, cool_down="1s", deadline="2s", in_flight="4096")
             while sum(told.kills.values()) < count:
                 number += 1
                 kills = min(KILLS_A_ROUND, count - sum(told.kills.values()))
