@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from roadworthy import plugins
-from roadworthy.manifest.conditions import parse
 from roadworthy.manifest.catalogue import GATE_PARAMETERS
+from roadworthy.manifest.conditions import parse
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 PARAMETER = re.compile(r"^\| `(\w+)` \| ([^|]+) \|", re.MULTILINE)

@@ -26,6 +26,9 @@ class PredictionsMonitor:
             return ()
         if view.reference is None:
             return (no_data(view, self.name, "the release has no reference", light=self.light),)
+        if not view.reference.prediction_counts:
+            # A text has a promise and no distribution.
+            return ()
         reference = Counts.from_doc(view.reference.prediction_counts)
         window = _answers(view.features, reference)
         n = window.present if window else 0

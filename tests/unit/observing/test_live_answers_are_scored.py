@@ -14,13 +14,14 @@ from roadworthy.domain.ledger import Decide, Noun
 from roadworthy.domain.llm import chat_interface
 from roadworthy.domain.moment import SECOND
 from roadworthy.domain.principal import AUTOMATION
-from roadworthy.domain.record import Flag, Record, StepTaken
+from roadworthy.domain.record import Flag, Outcome, Record, StepTaken
 from roadworthy.domain.release import Release
 from roadworthy.domain.route import Arm, ArmRole, Route
 from roadworthy.domain.system import Owner, Policy, ScorePlan, WatchPlan
 from roadworthy.domain.verdict import Verdict, VerdictState
 from roadworthy.lifecycle.change_route import route_changed
 from roadworthy.lifecycle.joining import decision_loss
+from roadworthy.lifecycle.observe import Observer
 from roadworthy.lifecycle.references import References
 from roadworthy.lifecycle.score_answers import COST, AnswerScorer, answered_of, case_of, is_chosen
 from roadworthy.manifest.suites import read_suite
@@ -233,3 +234,29 @@ def test_a_release_promised_what_its_suite_showed(plane: Plane) -> None:
     assert (loss.value, loss.low, loss.high, loss.n) == (
         pytest.approx(0.1), pytest.approx(0.03), pytest.approx(0.2), 50,
     )  # fmt: skip
+
+
+def test_scores_and_feedback_make_quality_and_parts_do_not(plane: Plane) -> None:
+    """The signals of decisions work for texts as for labels; one scorer's part decides nothing."""
+    evidence = {"score": {"value": 0.9, "low": 0.85, "high": 0.95, "n": 50}}
+    verdict = Verdict(
+        gate="suite", candidate=CANDIDATE.id, policy="p", state=VerdictState.PASS, reason="", evidence=evidence, at=1,
+        expires_at=2,
+    )  # fmt: skip
+    plane.ledger.commit([decide("verdict.given", Noun.VERDICT, f"{CANDIDATE.id}/suite", verdict)])
+    write(plane, [record(plane, number) for number in range(1, 41)])
+    scorer = AnswerScorer(plane, lambda *_: CountingJudge())
+    while scorer.score():
+        pass
+    log = open_log(plane.home.records, "worker_1", segment_bytes=1 << 20)
+    now = plane.clock.now()
+    assert log.outcome(Outcome("f1", "helpdesk", "live", "feedback", -1, now, now, record=f"{1:032x}"))
+    log.close()
+    observer = Observer(plane)
+    while observer.observe(now, now):
+        pass
+    found = {one.name: one for one in plane.observations.signals("helpdesk") if one.release == CANDIDATE.id}
+    quality = found["quality"]
+    assert (quality.n, quality.value) == (41, pytest.approx((40 * 0.125 + 1) / 41))
+    assert quality.threshold == pytest.approx(0.15 + 0.05)
+    assert found["harm"].n == 41
