@@ -139,6 +139,8 @@ class Paymaster:
         return (changes, tuple(self.dead), self._plane.snapshots.version(), over, due)
 
     def _look(self, now: Micros, fence: int | None) -> int:
+        if self._books is None:
+            self._wallets.sweep()
         said = _by_purse(self._living)
         before = self._books if self._books is not None else self._plane.purses.books()
         every = {*said, *(state.purse for state in before.purses.values())}
@@ -319,6 +321,20 @@ def purses(plane: Plane, system: str, *, past: bool = False) -> tuple[Shown, ...
     if past:
         found += [_shown(state, books, said) for state in plane.purses.past(system)]
     return tuple(found)
+
+
+def shares(plane: Plane, system: str, environment: str, now: Micros) -> dict[str, tuple[float, int]]:
+    """Return, by budget, the largest share spent of a purse of the present period, and how many purses there are.
+
+    What a monitor needs for `budget > 90%`.
+    """
+    found: dict[str, tuple[float, int]] = {}
+    for one in purses(plane, system):
+        purse = one.purse
+        if purse.environment == environment and purse.period_start <= now < purse.ends_at:
+            largest, count = found.get(purse.budget, (0.0, 0))
+            found[purse.budget] = (max(largest, one.share), count + 1)
+    return found
 
 
 def _spoken(plane: Plane) -> dict[tuple[str, str], Said]:

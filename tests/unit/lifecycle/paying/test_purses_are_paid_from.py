@@ -10,8 +10,10 @@ from roadworthy.domain.budget import Budget, Period, Whose
 from roadworthy.domain.lease import Told
 from roadworthy.domain.moment import DAY, HOUR, SECOND
 from roadworthy.domain.pin import PICO, Usage
+from roadworthy.domain.rollout import Progress
 from roadworthy.errors import Conflict
-from roadworthy.lifecycle.budgets import GRACE, Paymaster, purses
+from roadworthy.lifecycle.budgets import GRACE, Paymaster, purses, shares
+from roadworthy.lifecycle.control import Control
 from roadworthy.ports.leases import LEADER
 from roadworthy.ports.wallet import Spender
 from roadworthy.stores.wallets.folder import Wallets
@@ -292,3 +294,35 @@ def test_a_budget_that_is_expected_no_more_is_let_go(treasury, worker):
     worker.wallet.tend()
     worker.wallet.tend()
     assert purses(treasury.plane, "other") == ()
+
+
+def test_the_largest_share_spent_of_each_budget_is_there_for_an_objective(treasury, worker):
+    """Of the present period only."""
+    treasury.limit(Budget(limit_micros=100, whose=Whose.KEY))
+    for key, calls in (("k1", 30), ("k2", 3)):
+        for _ in range(calls):
+            worker.pay_for(ONE, key=key)
+            treasury.paymaster.pay(None)
+    now = treasury.clock.now()
+    ((name, (share, count)),) = shares(treasury.plane, "chat", "live", now).items()
+    assert (name, count) == ("key/day", 2)
+    assert share > 0.9
+    assert shares(treasury.plane, "chat", "live", now + DAY) == {}
+    assert shares(treasury.plane, "chat", "staging", now) == {}
+
+
+def test_only_the_control_that_leads_pays_and_settles(treasury, worker):
+    """Another one waits; the one that leads pays, settles the dead, and lets go of wallets when it resigns."""
+    control = Control(treasury.plane, lambda _now, _wall: 0, lambda _: Progress(), ask=treasury.invoice.ask)
+    worker.reserve(ONE)
+    control.pay()
+    control.settle()
+    assert not worker.pay_for(ONE)
+    control.look()
+    control.pay()
+    assert worker.pay_for(ONE)
+    worker.die()
+    control.pay()
+    control.settle()
+    assert list(treasury.plane.home.budgets.iterdir()) == []
+    control.resign()
