@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from roadworthy.domain.digest import Digest, digest
+from roadworthy.domain.digest import LATER, Digest, digest
 from roadworthy.domain.interface import Scalar
 
 PICO: int = 1_000_000
@@ -90,7 +90,7 @@ class Pin:
 
     `url` is the base address of the API; a `gguf` pin has a `file` and the `artifact` it became instead. `version` is
     the name that answers must carry, where it is fixed. `probes` is the digest of the prompts that tell whether the
-    model changed.
+    model changed; they come from the file `probe_file`, or are the ones that are built in.
     """
 
     name: str
@@ -110,6 +110,7 @@ class Pin:
     parameters: Mapping[str, Scalar] = field(default_factory=dict[str, "Scalar"])
     lookup: bool = False
     probes: Digest = ""
+    probe_file: str = field(default="", metadata=LATER)
 
     @property
     def id(self) -> Digest:

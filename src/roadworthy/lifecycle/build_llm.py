@@ -16,6 +16,7 @@ from roadworthy.domain.interface import Scalar
 from roadworthy.domain.ledger import Decide
 from roadworthy.domain.llm import Assistant, IndexPlan, LlmPlan
 from roadworthy.domain.pin import Pin, Provider
+from roadworthy.domain.pin_watch import PROMPTS
 from roadworthy.domain.principal import Actor
 from roadworthy.domain.system import System
 from roadworthy.errors import InputError
@@ -32,6 +33,9 @@ RUNTIME: Final = "llm"
 PASSAGE: Final = "passage"
 _LARGEST_TEXT: Final = 4 << 20
 _MOST_FILES: Final = 20_000
+_FEWEST_PROBES: Final = 5
+_MOST_PROBES: Final = 500
+_LONGEST_PROBE: Final = 500
 
 
 def build_llm(folder: Path, system: System, plane: Plane, actor: Actor) -> BuildResult:
@@ -132,7 +136,8 @@ def _recipe(folder: Path, system: System, corpus: Mapping[str, str], *, is_basel
     texts = {name: digest(text) for name, text in corpus.items()}
     code = {content.baseline: digest_file(folder / content.baseline)} if content.baseline not in ("", PASSAGE) else {}
     if not is_baseline:
-        paths = [name for name in (plan.prompt, plan.tools, plan.schema) if name]
+        probes = dict.fromkeys(pin.probe_file for pin in plan.pins)
+        paths = [name for name in (plan.prompt, plan.tools, plan.schema, *probes) if name]
         code |= {name: digest_file(folder / name) for name in paths}
         code |= {pin.name: digest_file(gguf_file(folder, pin)) for pin in plan.pins if pin.file}
         named: Digest = content.digest
@@ -217,7 +222,9 @@ def _assistant(work: Work, plan: LlmPlan) -> tuple[Assistant, list[Artifact]]:
             weights.append(Artifact(role=f"weights/{pin.name}", format="gguf", digest=name, size=path.stat().st_size))
             pins.append(replace(pin, artifact=name))
         else:
-            pins.append(pin)
+            kept = _keep(work, f"probes/{pin.name}", "probes", to_json(_probes(work.folder, pin)))
+            weights.append(kept)
+            pins.append(replace(pin, probes=kept.digest))
     assistant = Assistant(
         prompt=prompt,
         use=work.system.content.use,
@@ -230,6 +237,24 @@ def _assistant(work: Work, plan: LlmPlan) -> tuple[Assistant, list[Artifact]]:
         abstains=plan.index is not None and plan.index.abstain is not None,
     )
     return assistant, weights
+
+
+def _probes(folder: Path, pin: Pin) -> tuple[str, ...]:
+    """Return the prompts that show a hidden change: the pin's own file, one a line, or the ones that are built in.
+
+    Raises:
+        InputError: the file holds too few, too many or too long ones.
+    """
+    if not pin.probe_file:
+        return PROMPTS
+    lines = (line.strip() for line in read_text(folder / pin.probe_file, pin.probe_file).splitlines())
+    found = tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+    if not _FEWEST_PROBES <= len(found) <= _MOST_PROBES:
+        message = f"'{pin.probe_file}' holds {len(found)} prompts; {_FEWEST_PROBES} to {_MOST_PROBES} are needed"
+        raise InputError(message, hint="one prompt a line; lines that begin with # are left out")
+    if long := next((one for one in found if len(one) > _LONGEST_PROBE), ""):
+        raise InputError(f"'{pin.probe_file}': '{long[:60]}…' has more than {_LONGEST_PROBE} characters")
+    return found
 
 
 def _json(folder: Path, name: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:

@@ -24,6 +24,7 @@ from roadworthy.lifecycle.provider_books import books_of
 from roadworthy.lifecycle.reconcile import ProgressOf, reconcile
 from roadworthy.lifecycle.respond import Command
 from roadworthy.lifecycle.settle import Ask, Patience, Settler
+from roadworthy.lifecycle.watch_pins import PinWatcher
 from roadworthy.ports.leases import LEADER
 from roadworthy.ports.plane import Plane
 
@@ -31,6 +32,7 @@ LOOK_EVERY_S: Final = 0.25
 DELIVER_EVERY_S: Final = 0.25
 COMPACT_EVERY_S: Final = 5.0
 SCORE_EVERY_S: Final = 5.0
+WATCH_PINS_EVERY_S: Final = 0.5
 PAY_EVERY_S: Final = 0.05
 SETTLE_EVERY_S: Final = 0.5
 LEASE_S: Final = 4.0
@@ -67,6 +69,7 @@ class Control:
         ask: Ask | None = None,
         patience: Patience | None = None,
         score: Callable[[], int] | None = None,
+        watcher: PinWatcher | None = None,
         wall: Callable[[], Micros] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self.health = Health()
@@ -78,6 +81,7 @@ class Control:
         self._paymaster = Paymaster(plane)
         self._settler = Settler(plane, self._paymaster, ask or books_of(plane.home.root.parent), patience=patience)
         self._score = score
+        self._watcher = watcher or PinWatcher(plane, wall=wall)
         self._wall = wall
         self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._epoch: int | None = None
@@ -137,6 +141,11 @@ class Control:
         if self.health.leads and self._score is not None:
             self._score()
 
+    def watch_pins(self) -> None:
+        """Probe the pins that are due, if this process leads."""
+        if self.health.leads:
+            self._watcher.watch()
+
     def resign(self) -> None:
         """Give the lease back, so that the next process need not wait for its end."""
         if self._epoch is not None:
@@ -146,17 +155,24 @@ class Control:
 
     async def run(self, ended: asyncio.Event) -> None:
         """Work until `ended` is set; then let what is under way finish and resign."""
-        with ThreadPoolExecutor(max_workers=6, thread_name_prefix="control") as threads:
+        with ThreadPoolExecutor(max_workers=7, thread_name_prefix="control") as threads:
             jobs = (
                 (self.look, LOOK_EVERY_S),
                 (self.deliver, DELIVER_EVERY_S),
                 (self.compact, COMPACT_EVERY_S),
                 (self.score, SCORE_EVERY_S),
+                (self.watch_pins, WATCH_PINS_EVERY_S),
                 (self.pay, PAY_EVERY_S),
                 (self.settle, SETTLE_EVERY_S),
             )
-            await asyncio.gather(*(_again_and_again(threads, job, pause, ended) for job, pause in jobs))
+            work = (_again_and_again(threads, job, pause, ended) for job, pause in jobs)
+            await asyncio.gather(*work, self._stop_asking(ended))
         self.resign()
+
+    async def _stop_asking(self, ended: asyncio.Event) -> None:
+        """A provider that takes its time must not hold up the end of this process."""
+        await ended.wait()
+        self._watcher.stop()
 
     def _lead(self) -> int | None:
         now = time.monotonic()

@@ -36,10 +36,13 @@ _TOLD: Final = frozenset(
         "waiver.given",
         "artifact.trusted",
         "principal.changed",
+        "pin.accepted",
         "system.paused",
         "system.resumed",
     }
 )
+MODEL_CHANGE: Final = "model_change"
+"""The monitor whose number alone tells nobody what happened."""
 _MOST_CHANGES: Final = 10
 _LOOK_BACK: Final = 2_000
 
@@ -223,12 +226,13 @@ def changed_before(plane: Plane, system: str, moment: Micros) -> tuple[Change, .
 
 
 def spell_signal(judged: Judged) -> str:
-    """Write a signal as people read it: `auc 0.612 [0.580, 0.644], n=412`."""
+    """Write a signal as people read it: `auc 0.612 [0.580, 0.644], n=412`; a changed model says how it is known."""
     signal = judged.signal
     if signal is None or signal.value is None:
         return f"no data for {judged.objective.when.signal}"
     interval = "" if signal.low is None or signal.high is None else f" [{signal.low:.4g}, {signal.high:.4g}]"
-    return f"{signal.name} {signal.value:.4g}{interval}, n={signal.n:,}"
+    why = f": {signal.reason}" if signal.alarm and judged.objective.when.monitor == MODEL_CHANGE else ""
+    return f"{signal.name} {signal.value:.4g}{interval}, n={signal.n:,}{why}"
 
 
 def open_ones(stories: Sequence[Incident], environment: str) -> tuple[Incident, ...]:

@@ -16,6 +16,7 @@ from roadworthy import plugins
 from roadworthy.domain.interface import FieldRole, Task, label_of
 from roadworthy.domain.moment import SECOND, Micros
 from roadworthy.domain.objective import Signal
+from roadworthy.domain.pin_watch import MOST_NAMES
 from roadworthy.domain.record import Flag, Outcome, Record, Value
 from roadworthy.domain.rollout import Progress, Rollout, RolloutState
 from roadworthy.domain.route import Route
@@ -33,6 +34,7 @@ from roadworthy.lifecycle.folding import (
     start_of,
 )
 from roadworthy.lifecycle.joining import Joined, Joiner, decision_loss
+from roadworthy.lifecycle.pin_books import SAID, PinBooks, names_said
 from roadworthy.lifecycle.references import Known, References
 from roadworthy.lifecycle.trials import TrialState, fold_trial, progress_of
 from roadworthy.monitors.harm import fold_losses, promise
@@ -46,6 +48,7 @@ LABEL = "label"
 TEXT_SCORERS = frozenset({"score", "feedback"})
 """What says how good a text was, beside a label: the scorers of the gates, and whoever read it."""
 _SLOW = frozenset({"drift", "predictions"})
+_OF_RESERVES = ("model_change",)
 _ALWAYS = 2**62
 _REFUSED = 400
 
@@ -70,6 +73,7 @@ class Observer:
         self._joiner = Joiner(plane.records)
         self._buckets = Buckets(plane.observations)
         self._references = References(plane)
+        self._pins = PinBooks(plane)
         self._monitors: dict[str, Monitor] = {}
         self._slow_due: dict[tuple[str, str], Micros] = {}
         self._is_warm = False
@@ -158,6 +162,8 @@ class Observer:
         for (release, start), group in by_bucket(records, answer_width(here.policy.watch), event=False).items():
             known = self._references.get(release)
             ages = [one.name for one in known.interface.inputs if one.role is FieldRole.AGE] if known else []
+            if known is not None and known.interface.task is Task.TEXT:
+                self._fold_names(here, release, group)
             for name in {release, ""}:
                 fold_answers(self._buckets.timed(here.of(name), start, "answers", AnswerBucket), group, ages)
         given = [one for one in records if not one.flags & Flag.SHADOW and one.status < _REFUSED]
@@ -170,6 +176,15 @@ class Observer:
         if given:
             newest = max(*(one.event_time for one in given), self._watermark(here))
             self._buckets.put(BucketKey(*here.of(""), 0, "watermark"), {"at": newest})
+
+    def _fold_names(self, here: _Here, release: str, group: Sequence[Record]) -> None:
+        """Count what answers of a release's own pin said they are; a switch in the middle of a day shows here first."""
+        key = BucketKey(*here.of(release), 0, SAID)
+        counts = self._buckets.get(key, dict[str, int]) or {}
+        fresh = names_said(group)
+        if fresh:
+            names = [*counts, *(name for name in fresh if name not in counts)][:MOST_NAMES]
+            self._buckets.put(key, {name: counts.get(name, 0) + fresh.get(name, 0) for name in names})
 
     def _fold_features(self, here: _Here, known: Known, start: Micros, group: Sequence[Record]) -> None:
         assert known.reference is not None
@@ -255,17 +270,24 @@ class Observer:
                 slow = wall >= self._slow_due.get(here[:2], 0)
                 if slow:
                     self._slow_due[here[:2]] = wall + SLOW_EVERY
-                for release in ("", *_watched(route)):
+                watched = _watched(route)
+                for release in ("", *watched):
                     found.extend(self._signals_of(here, route, release, now, slow=slow))
+                for release in route.releases:
+                    # Whoever may have to answer instead must not rest on the same changed model.
+                    if release not in watched:
+                        found.extend(self._signals_of(here, route, release, now, slow=slow, only=_OF_RESERVES))
         return found
 
-    def _signals_of(self, here: _Here, route: Route, release: str, now: Micros, *, slow: bool) -> list[Signal]:
+    def _signals_of(
+        self, here: _Here, route: Route, release: str, now: Micros, *, slow: bool, only: tuple[str, ...] = ()
+    ) -> list[Signal]:
         known = self._references.get(release or route.champion)
         if known is None:
             return []
         view = self._view(here, known, whole=not release, now=now, slow=slow)
         found: list[Signal] = []
-        for name in plugins.names("monitors"):
+        for name in only or plugins.names("monitors"):
             if name in _SLOW and not slow:
                 continue
             if name not in self._monitors:
@@ -294,6 +316,7 @@ class Observer:
             past_features=self._past(place, start, watch.drift_window) if has_features and is_clean else (),
             quality=self._buckets.between(place, start, _ALWAYS, "quality", QualityBucket),
             harm=harm,
+            pins=() if whole else self._pins.seen(known.release, here.policy, here.environment),
         )
 
     def _past(self, place: tuple[str, str, str], start: Micros, width: Micros) -> list[FeatureBucket]:

@@ -192,8 +192,14 @@ def _situation(
         in_breach=in_force(judged),
         unloadable=refused,
         last_rollback=max(rollbacks, default=None),
-        has_stated_default=policy.serve.stated_default is not None and "default" in policy.serve.fallback,
+        has_stated_default=_has_another_answer(policy),
     )
+
+
+def _has_another_answer(policy: Policy) -> bool:
+    """Claim that something answers where no release does: the stated default, or for kind llm another pin."""
+    is_stated = policy.serve.stated_default is not None and "default" in policy.serve.fallback
+    return is_stated or any(pin.name in policy.serve.fallback for pin in policy.pins)
 
 
 def _follows(intent: Intent, route: Route, policy: Policy, known: dict[Digest, Release]) -> Route:

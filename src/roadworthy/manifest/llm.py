@@ -87,6 +87,8 @@ def _pin(name: str, shape: PinShape, reading: Reading) -> Pin:
     path = ("pins", name)
     if not _NAME.fullmatch(name) or name in ("previous", "baseline", "default"):
         reading.note(path, f"'{name[:60]}' is not a name for a pin", "small letters, digits, _ and -", key=True)
+    if shape.probes is not None:
+        inside(shape.probes, (*path, "probes"), reading)
     if shape.provider == Provider.GGUF:
         _check_file(name, shape, reading)
     else:
@@ -110,6 +112,7 @@ def _as_pin(name: str, shape: PinShape) -> Pin:
         url=(shape.url or "").rstrip("/"),
         file=shape.file or "",
         version=shape.version or "",
+        probe_file=shape.probes or "",
         context=shape.context,
         max_output=shape.max_output,
         parameters=dict(sorted(shape.parameters.items())),

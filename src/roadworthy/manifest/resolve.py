@@ -28,7 +28,7 @@ from roadworthy.manifest.llm import llm_content, llm_interface, pin_terms
 from roadworthy.manifest.reading import Reading
 from roadworthy.manifest.shape import DecisionShape, ManifestShape, OwnerShape
 from roadworthy.manifest.stages import order_problem
-from roadworthy.manifest.watching import failure_plan, serve_plan, watch_plan
+from roadworthy.manifest.watching import failure_plan, probed_in, serve_plan, watch_plan
 
 SCHEMA_VERSION: Final = 1
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -168,6 +168,7 @@ def _policy(
     if interface is not None and serve.stated_default is not None:
         _check_default(serve.stated_default, interface, reading)
     watch = watch_plan(shape, serve, interface, reading)
+    watch = probed_in(watch, shape.watch, pins, reading)
     failure, watch = failure_plan(shape.failure, watch, interface, reading)
     stages = tuple(shape.rollout) if shape.rollout is not None else tier.rollout
     if shape.rollout is not None and (problem := order_problem(stages)):

@@ -71,7 +71,9 @@ def _resolved_llm(content: Content, plan: LlmPlan) -> dict[str, Any]:
 
 
 def _pin(pin: Pin) -> dict[str, Any]:
-    texts = _without_nothing({"model": pin.model, "url": pin.url, "file": pin.file, "version": pin.version, "probes": pin.probe_file})
+    texts = _without_nothing(
+        {"model": pin.model, "url": pin.url, "file": pin.file, "version": pin.version, "probes": pin.probe_file}
+    )
     numbers = {"context": pin.context, "max_output": pin.max_output, "parameters": dict(pin.parameters)}
     return {"provider": str(pin.provider), **texts, **numbers}
 

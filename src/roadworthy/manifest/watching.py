@@ -10,7 +10,7 @@ from typing import Any, Final
 from roadworthy.domain.budget import Budget, Period, Whose
 from roadworthy.domain.condition import Condition
 from roadworthy.domain.failure_plan import ActionKind, FailurePlan, Rule
-from roadworthy.domain.interface import FieldRole, Interface
+from roadworthy.domain.interface import FieldRole, Interface, Task
 from roadworthy.domain.moment import MILLISECOND, SECOND
 from roadworthy.domain.objective import Light, Objective
 from roadworthy.domain.pin import PICO, PinTerms
@@ -24,7 +24,11 @@ from roadworthy.manifest.shape import FailureShape, ManifestShape, RuleShape, Sc
 from roadworthy.manifest.suites import suite_of
 from roadworthy.manifest.units import spell_number
 
-OPERATIONS: Final = frozenset({"errors", "latency", "violations", "traffic", "freshness"})
+OPERATIONS: Final = frozenset({
+    "errors", "latency", "violations", "traffic", "freshness", "cache", "cost", "first_token", "guards", "tokens",
+})  # fmt: skip
+QUESTION_FEATURES: Final = ("question_words", "question_non_ascii", "question_abstained", "question_source")
+"""What is watched of questions of kind llm, whose texts are not counted."""
 _LONGEST_SUITE: Final = 100_000
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _PAGER: Final = re.compile(r"file:[^\s:]+|https://\S+|http://(127\.0\.0\.1|localhost)(:\d{1,5})?(/\S*)?")
@@ -126,16 +130,16 @@ def _probing(shape: WatchShape, reading: Reading) -> dict[str, Any]:
 
 def probed_in(watch: WatchPlan, shape: WatchShape, pins: Sequence[PinTerms], reading: Reading) -> WatchPlan:
     """Give the bound on probing the currency of the pins' prices; one that is stated must have it already."""
-    currencies = {terms.price.currency for terms in pins if terms.price is not None and terms.price.currency}
-    if not currencies or currencies == {watch.probe_budget.currency}:
+    prices = [terms.price for terms in pins if terms.price is not None]
+    # What runs on this machine costs nothing in any currency.
+    currencies = {price.currency for price in prices if price.input or price.output or price.per_call}
+    if currencies <= {watch.probe_budget.currency}:
         return watch
     if shape.probe_budget is None and len(currencies) == 1:
         return replace(watch, probe_budget=replace(watch.probe_budget, currency=currencies.pop()))
-    free = all(not (terms.price.input or terms.price.output or terms.price.per_call) for terms in pins if terms.price)
-    if not free:
-        path = ("watch", "probe_budget") if shape.probe_budget is not None else ("pins",)
-        message = f"pins are paid in {' and '.join(sorted(currencies))}, and probing in {watch.probe_budget.currency}"
-        reading.note(path, message, "give all in one currency", key=True)
+    path = ("watch", "probe_budget") if shape.probe_budget is not None else ("pins",)
+    message = f"pins are paid in {' and '.join(sorted(currencies))}, and probing in {watch.probe_budget.currency}"
+    reading.note(path, message, "give all in one currency", key=True)
     return watch
 
 
@@ -178,6 +182,8 @@ def _check(condition: Condition, path: Path, interface: Interface | None, readin
     if interface is None or condition.monitor not in ("drift", "freshness"):
         return
     wanted = {field.name for field in interface.inputs}
+    if interface.task is Task.TEXT:
+        wanted = set(QUESTION_FEATURES)
     if condition.monitor == "freshness":
         wanted = {field.name for field in interface.inputs if field.role is FieldRole.AGE}
     if condition.argument and condition.argument not in wanted:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from roadworthy.domain.interface import Interface
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.objective import Light, Signal
+from roadworthy.domain.pin_watch import PinWatch, Said
 from roadworthy.domain.reference import Reference
 from roadworthy.domain.release import Release
 from roadworthy.domain.system import Policy
@@ -75,6 +76,19 @@ class HarmState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PinSeen:
+    """One pin of a release: where the watch on it stands, and how many live answers said they are what.
+
+    A local one has no watch: its file is held to its digest whenever it is loaded.
+    """
+
+    name: str
+    is_local: bool = False
+    watch: PinWatch | None = None
+    said: Mapping[Said, int] = field(default_factory=dict[Said, int])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """What a monitor sees of one release in one environment, or of the whole system (`release` None).
 
@@ -95,6 +109,7 @@ class View:
     past_features: Sequence[FeatureBucket] = ()
     quality: Sequence[QualityBucket] = ()
     harm: HarmState | None = None
+    pins: Sequence[PinSeen] = ()
 
 
 class Monitor(Protocol):
