@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from roadworthy.domain.moment import Micros
+from roadworthy.ports.chats import ChatBucket, GroundedBucket
 from roadworthy.ports.monitor import AnswerBucket, FeatureBucket, QualityBucket
 from roadworthy.ports.observations import BucketKey, Observations
 from roadworthy.stats.counts import Counts, merge
 from roadworthy.stores.codec import from_doc, to_doc
 
 _KEPT_IN_MEMORY = 4_000
-_Timed = TypeVar("_Timed", AnswerBucket, FeatureBucket, QualityBucket)
+_Timed = TypeVar("_Timed", AnswerBucket, FeatureBucket, QualityBucket, ChatBucket, GroundedBucket)
 _Any = TypeVar("_Any")
 
 

@@ -24,6 +24,8 @@ from roadworthy.domain.system import Policy
 from roadworthy.errors import Conflict, StoreError
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.buckets import Buckets, harm_key, merge_features
+from roadworthy.lifecycle.chat_folder import ChatFolder
+from roadworthy.lifecycle.fold_chats import told
 from roadworthy.lifecycle.folding import (
     answer_width,
     by_bucket,
@@ -74,6 +76,7 @@ class Observer:
         self._buckets = Buckets(plane.observations)
         self._references = References(plane)
         self._pins = PinBooks(plane)
+        self._chats = ChatFolder(self._buckets, self._references, plane.artifacts)
         self._monitors: dict[str, Monitor] = {}
         self._slow_due: dict[tuple[str, str], Micros] = {}
         self._is_warm = False
@@ -138,6 +141,7 @@ class Observer:
         self, records: Sequence[Record], outcomes: Sequence[Outcome], policies: Mapping[str, Policy], now: Micros
     ) -> None:
         self._joiner.remember(records)
+        self._chats.begin_look()
         answered: dict[tuple[str, str], list[Record]] = defaultdict(list)
         for record in records:
             answered[record.system, record.environment].append(record)
@@ -150,6 +154,7 @@ class Observer:
                 continue
             here = _Here(system, environment, policies[system])
             self._fold_records(here, answered[system, environment])
+            self._chats.fold(system, environment, here.policy.watch, answered[system, environment])
             self._fold_outcomes(here, joined[system, environment], now)
             self._fold_trial(here, answered[system, environment], joined[system, environment])
 
@@ -317,6 +322,7 @@ class Observer:
             quality=self._buckets.between(place, start, _ALWAYS, "quality", QualityBucket),
             harm=harm,
             pins=() if whole else self._pins.seen(known.release, here.policy, here.environment),
+            **self._chats.seen(place, known, now=now, start=start, window=watch.window),
         )
 
     def _past(self, place: tuple[str, str, str], start: Micros, width: Micros) -> list[FeatureBucket]:
@@ -346,6 +352,7 @@ def _count(bucket: QualityBucket, record: Record, known: Known, truth: Value, lo
     bucket.outcomes += sign
     bucket.loss += sign * loss
     bucket.loss_squares += sign * loss * loss
+    bucket.cost_picos += sign * told(record).cost_picos
     score = record.outputs[0] if record.outputs and known.interface.task is Task.BINARY else None
     if not isinstance(score, int | float):
         return

@@ -22,7 +22,11 @@ from roadworthy.manifest.units import UnitError, duration
 NO_DATA: Final = "no_data"
 MAX_LENGTH: Final = 400
 # In what unit a monitor's signal is; the value of a condition may then be written as a duration.
-SIGNAL_UNITS: Final[dict[str, tuple[str, Micros]]] = {"latency": ("ms", MILLISECOND), "freshness": ("minutes", MINUTE)}
+SIGNAL_UNITS: Final[dict[str, tuple[str, Micros]]] = {
+    "latency": ("ms", MILLISECOND),
+    "freshness": ("minutes", MINUTE),
+    "first_token": ("ms", MILLISECOND),
+}
 RATES: Final = frozenset({"errors", "violations"})
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _ARGUMENT: Final = re.compile(r"\(([^()]*)\)")

@@ -12,7 +12,7 @@ from roadworthy.manifest.defaults_v1 import TierDefaults
 
 MASKED: Final = ("secrets", "pii")
 DEADLINE_MS: Final = 60_000.0
-MONITORS: Final = ("cost", "first_token", "grounded", "guards", "model_change", "refusals", "tokens")
+MONITORS: Final = ("cache", "cost", "first_token", "grounded", "guards", "model_change", "refusals", "tokens")
 GUARDS: Final = ("canary", "limits")
 """In force without a word in the manifest; the others guard what the manifest tells them."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from roadworthy.domain.interface import Task
 from roadworthy.domain.objective import Light, Signal
 from roadworthy.monitors.signals import no_data, signal
 from roadworthy.ports.monitor import FeatureBucket, View
@@ -34,10 +36,12 @@ class DriftMonitor:
         if view.release is None:
             return ()
         rows = sum(bucket.rows for bucket in view.features)
-        if view.reference is None or rows < FEWEST_ROWS:
-            why = "the release has no reference" if view.reference is None else f"{rows} of {FEWEST_ROWS} rows"
+        # The reference of a text holds what its suite promised and no counts.
+        expected = (view.reference.counts if view.reference is not None else {}) or view.asked
+        if not expected or rows < FEWEST_ROWS:
+            why = f"{rows} of {FEWEST_ROWS} rows" if expected else _without_reference(view)
             return (no_data(view, self.name, why, light=self.light, n=rows),)
-        results = {feature: _compare(view, feature) for feature in view.reference.counts}
+        results = {feature: _compare(view, feature, counts) for feature, counts in expected.items()}
         every = [result for of_feature in results.values() for result in of_feature]
         trusted = every if is_full(view) else [result for result in every if result.channel not in _WAIT]
         alarms = {(result.feature, result.channel) for result in drifted(trusted)}
@@ -62,9 +66,14 @@ class DriftMonitor:
         )
 
 
-def _compare(view: View, feature: str) -> Sequence[ChannelResult]:
-    assert view.reference is not None
-    reference = Counts.from_doc(view.reference.counts[feature])
+def _without_reference(view: View) -> str:
+    if view.interface.task is not Task.TEXT:
+        return "the release has no reference"
+    return f"its first questions become its reference: {view.asked_rows} so far"
+
+
+def _compare(view: View, feature: str, counts: Mapping[str, Any]) -> Sequence[ChannelResult]:
+    reference = Counts.from_doc(counts)
     window = counts_of(view.features, feature, reference)
     if window is None:
         return ()

@@ -13,6 +13,7 @@ from roadworthy.domain.pin_watch import PinWatch, Said
 from roadworthy.domain.reference import Reference
 from roadworthy.domain.release import Release
 from roadworthy.domain.system import Policy
+from roadworthy.ports.chats import ChatBucket, GroundedBucket
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +51,10 @@ SCORE_BINS = 50
 
 @dataclass(slots=True, kw_only=True)
 class QualityBucket:
-    """Outcomes of one span of event time. `scores` counts the score of binary answers: [negatives, positives]."""
+    """Outcomes of one span of event time. `scores` counts the score of binary answers: [negatives, positives].
+
+    `cost_picos` is what the answers with an outcome cost.
+    """
 
     start: Micros
     records: int = 0
@@ -58,6 +62,7 @@ class QualityBucket:
     loss: float = 0.0
     loss_squares: float = 0.0
     brier: float = 0.0
+    cost_picos: int = 0
     scores: list[list[int]] = field(default_factory=lambda: [[0] * SCORE_BINS, [0] * SCORE_BINS])
 
 
@@ -93,7 +98,9 @@ class View:
     """What a monitor sees of one release in one environment, or of the whole system (`release` None).
 
     Buckets are oldest first; `answers` span `watch.window` of answered time, the others `watch.drift_window` of event
-    time. `past_features` are the windows before, each merged to one bucket.
+    time. `past_features` are the windows before, each merged to one bucket. Of kind llm only: `chats` span
+    `watch.window`, `grounded` the drift window, `asked` is what the first questions of a release looked like (counts
+    by feature) and `asked_rows` how many of them are known while it is not yet complete.
     """
 
     system: str
@@ -109,6 +116,10 @@ class View:
     past_features: Sequence[FeatureBucket] = ()
     quality: Sequence[QualityBucket] = ()
     harm: HarmState | None = None
+    chats: Sequence[ChatBucket] = ()
+    grounded: Sequence[GroundedBucket] = ()
+    asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    asked_rows: int = 0
     pins: Sequence[PinSeen] = ()
 
 
