@@ -69,7 +69,6 @@ class Chat:
     process: subprocess.Popen[bytes] | None = None
     workers: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
-    released: int = 0
 
     # Building and releasing
 
@@ -109,10 +108,10 @@ class Chat:
     def _admit(self, candidate: Candidate) -> None:
         if self.plane.ledger.state(Noun.RELEASE, candidate.id) is not None:
             return
-        self.released += not candidate.is_baseline
+        numbers = [int(one["number"]) for one in self.plane.ledger.states(Noun.RELEASE, SYSTEM).values()]
         release = Release(
-            id=candidate.id, system=SYSTEM, number=0 if candidate.is_baseline else self.released, candidate=candidate,
-            policy="", run="", admitted_at=self.plane.clock.now(), admitted_by="ana",
+            id=candidate.id, system=SYSTEM, number=0 if candidate.is_baseline else max(numbers) + 1,
+            candidate=candidate, policy="", run="", admitted_at=self.plane.clock.now(), admitted_by="ana",
         )  # fmt: skip
         decision = Decide(
             kind="release.admitted", system=SYSTEM, noun=Noun.RELEASE, subject=release.id, after=to_doc(release),

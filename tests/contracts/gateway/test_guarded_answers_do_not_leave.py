@@ -1,4 +1,4 @@
-"""Answers that guards stop: whole, in pieces, as a tool's arguments, beside the text; the model here is too obedient."""
+"""Answers that guards stop: whole, in pieces, as a tool's arguments; the model here is too obedient."""
 
 from __future__ import annotations
 

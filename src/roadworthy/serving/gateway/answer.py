@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 from zlib import crc32
 
@@ -25,9 +26,10 @@ from roadworthy.ports.records import RecordLog
 from roadworthy.runtimes.rag.cite import best_passage
 from roadworthy.serving.attempt import Intake
 from roadworthy.serving.gateway.cache import Cached, ExactCache
-from roadworthy.serving.gateway.calling import Caller, Passed
+from roadworthy.serving.gateway.calling import Caller
 from roadworthy.serving.gateway.chain import Link, has_rival, links
 from roadworthy.serving.gateway.cleaning import classes_of, clean, clean_request
+from roadworthy.serving.gateway.paying import Passed
 from roadworthy.serving.gateway.place import ChatPlace, ChatReady
 from roadworthy.serving.gateway.request import BadRequest, ChatRequest
 from roadworthy.serving.gateway.turn import Prepared, Said, Turn
@@ -57,6 +59,7 @@ class ChatAnswerer:
         self.caller = caller
         self.cache = cache
         self.extra_flags = 0
+        self._later: set[asyncio.Task[None]] = set()
 
     def begin(
         self,
@@ -331,17 +334,43 @@ class ChatAnswerer:
     # The end
 
     def finish(self, turn: Turn, status: int) -> bool:
-        """Record the turn and count it; False when the record was lost."""
+        """Record the turn, count it and settle what it cost; False when the record was lost.
+
+        Where a provider's books must be asked first what a call cost, that is done after the answer.
+        """
+        turn.is_recorded = True
+        took_us = int((time.perf_counter() - turn.intake.started) * 1e6)
+        if not turn.unknown:
+            return self._finish(turn, status, took_us)
+        self.later(self._learn_and_finish(turn, status, took_us))
+        return True
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something after the answer; the worker waits a moment for it when it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    async def close(self) -> None:
+        """End what is done after answers; control settles what was not finished."""
+        for task in self._later:
+            task.cancel()
+        await asyncio.gather(*self._later, return_exceptions=True)
+
+    async def _learn_and_finish(self, turn: Turn, status: int, took_us: int) -> None:
+        await self.caller.cashier.learn(turn)
+        self._finish(turn, status, took_us)
+
+    def _finish(self, turn: Turn, status: int, took_us: int) -> bool:
         place, ready = turn.place, turn.ready
         if turn.mark:
             turn.flags |= Flag.FALLBACK
             place.meter.count("fallbacks", turn.mark)
-        took_us = int((time.perf_counter() - turn.intake.started) * 1e6)
         place.meter.answered(ready.name if ready else "none", status, took_us, 1)
         self._count_use(turn)
         text = turn.said.text if turn.said is not None else None
         outputs = _outputs(turn, self._kept(turn, text))
-        return self._record(
+        kept = self._record(
             Record(
                 turn.record, place.served.name, place.served.environment, ready.id if ready else "", turn.intended,
                 turn.arm, place.route.version, turn.intake.now, turn.intake.now, took_us, status,
@@ -350,6 +379,8 @@ class ChatAnswerer:
                 trace=turn.intake.trace, error=turn.error, cost_micros=micros(turn.cost),
             )
         )  # fmt: skip
+        self.caller.cashier.settle(turn)
+        return kept
 
     def refuse(self, turn: Turn, problem: Problem) -> bool:
         """Record a question that was not answered."""
@@ -390,6 +421,7 @@ class ChatAnswerer:
         except Problem as problem:
             twin.error = problem.code
         twin.answered_by = link
+        await self.caller.cashier.learn(twin)
         took_us = int((time.perf_counter() - twin.intake.started) * 1e6)
         self._record(
             Record(
@@ -401,6 +433,7 @@ class ChatAnswerer:
                 error=twin.error, cost_micros=micros(twin.cost),
             )
         )  # fmt: skip
+        self.caller.cashier.settle(twin)
         place.meter.count("shadows")
 
     def _count_use(self, turn: Turn) -> None:

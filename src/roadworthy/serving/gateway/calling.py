@@ -8,41 +8,30 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-from roadworthy.domain.pin import Pin, Usage
+from roadworthy.domain.pin import Usage
 from roadworthy.domain.record import Flag
 from roadworthy.guards.masking import CLASSES
 from roadworthy.ports.chat import AGAIN, Chunk, Completion, Embedded, ProviderTrouble, Trouble
-from roadworthy.ports.wallet import Reservation, Spender, Wallet
 from roadworthy.runtimes.llm.counting import estimate_input, estimate_tokens
 from roadworthy.serving.gateway.cleaning import classes_of, clean_request
+from roadworthy.serving.gateway.paying import Cashier, Passed
 from roadworthy.serving.gateway.place import Held
-from roadworthy.serving.gateway.turn import Turn
+from roadworthy.serving.gateway.turn import Payment, Turn
 
 _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 2.0
 _LONGEST_REST_S: Final = 60.0
 _SHARE: Final = 2 / 3
 """Of the time that is left, what a pin may take when another model stands behind it."""
-_PAID_WITHIN_S: Final = 0.5
-_MESSAGE_TOKENS: Final = 8
 _BLAMELESS: Final = frozenset((Trouble.REFUSED, Trouble.RATE_LIMITED))
 """Troubles that say nothing about the model's health: the breaker does not count them."""
-
-
-class Passed(Exception):
-    """This pin was passed over; `outcome` says why: open, class, budget, cap."""
-
-    def __init__(self, outcome: str, detail: str = "") -> None:
-        super().__init__(outcome)
-        self.outcome = outcome
-        self.detail = detail
 
 
 class Caller:
     """Asks models on behalf of turns. One a worker."""
 
-    def __init__(self, wallet: Wallet | None, chance: random.Random) -> None:
-        self._wallet = wallet
+    def __init__(self, cashier: Cashier, chance: random.Random) -> None:
+        self.cashier = cashier
         self._chance = chance
 
     async def complete(
@@ -58,21 +47,21 @@ class Caller:
         until = _patience(deadline, has_rival=has_rival)
         tries = turn.place.serve.tries
         for attempt in range(1, tries + 1):
-            body, reservation = await self._reserve(turn, held, body)
+            sent, payment = await self.cashier.open(turn, held, body)
             began = time.perf_counter()
             try:
                 held.in_flight += 1
-                found = await held.model.complete(body, max(0.001, until - began))
+                found = await held.model.complete(sent, max(0.001, until - began))
             except ProviderTrouble as trouble:
-                self._failed(turn, held, reservation, trouble, began)
+                self._failed(turn, payment, trouble, began)
                 if not await self._again(trouble, attempt, tries, until):
                     _gave_up(turn, trouble)
                     raise
             except BaseException:
-                self._settle(turn, held.pin, reservation, self._most(held.pin, body))
+                self.cashier.end(turn, payment, None)
                 raise
             else:
-                self._settle(turn, held.pin, reservation, found.usage)
+                self.cashier.end(turn, payment, found.usage)
                 held.breaker.note(ok=True, now=time.perf_counter())
                 turn.step("attempt", held.pin.name, "ok", _since(began))
                 turn.model, turn.fingerprint = found.model, found.fingerprint
@@ -96,10 +85,10 @@ class Caller:
         until = _patience(deadline, has_rival=has_rival)
         tries = turn.place.serve.tries
         for attempt in range(1, tries + 1):
-            body, reservation = await self._reserve(turn, held, body)
+            sent, payment = await self.cashier.open(turn, held, body)
             began, usage, has_begun, characters = time.perf_counter(), None, False, 0
             held.in_flight += 1
-            pieces = held.model.stream(body, max(0.001, deadline - began))
+            pieces = held.model.stream(sent, max(0.001, deadline - began))
             try:
                 while chunk := await (_in_time(pieces, held, deadline) if has_rival else anext(pieces, None)):
                     if not has_begun:
@@ -112,16 +101,16 @@ class Caller:
             except ProviderTrouble as trouble:
                 if has_begun and trouble.usage is None:
                     trouble.usage = usage or _so_far(body, characters)
-                self._failed(turn, held, reservation, trouble, began)
+                self._failed(turn, payment, trouble, began)
                 if has_begun or not await self._again(trouble, attempt, tries, until):
                     _gave_up(turn, trouble)
                     raise
             except BaseException:
                 # Whoever stopped us midway leaves a call whose bill we do not know: it is booked at its most.
-                self._settle(turn, held.pin, reservation, usage or self._most(held.pin, body))
+                self.cashier.end(turn, payment, usage)
                 raise
             else:
-                self._settle(turn, held.pin, reservation, usage or self._most(held.pin, body))
+                self.cashier.end(turn, payment, usage)
                 held.breaker.note(ok=True, now=time.perf_counter())
                 turn.step("attempt", held.pin.name, "ok", _since(began))
                 return
@@ -136,15 +125,15 @@ class Caller:
             ProviderTrouble: it did not answer.
         """
         body = self._allowed(turn, held, {"messages": [{"role": "user", "content": text} for text in texts]})
-        body, reservation = await self._reserve(turn, held, {**body, "max_tokens": 1})
+        sent, payment = await self.cashier.open(turn, held, {**body, "max_tokens": 1})
         began = time.perf_counter()
         try:
-            found = await held.model.embed([one["content"] for one in body["messages"]], seconds)
+            found = await held.model.embed([one["content"] for one in sent["messages"]], seconds)
         except ProviderTrouble as trouble:
-            self._failed(turn, held, reservation, trouble, began)
+            self._failed(turn, payment, trouble, began)
             _gave_up(turn, trouble)
             raise
-        self._settle(turn, held.pin, reservation, found.usage)
+        self.cashier.end(turn, payment, found.usage)
         turn.step("attempt", held.pin.name, "ok", _since(began))
         turn.model = found.model
         return found
@@ -183,59 +172,15 @@ class Caller:
         turn.step("guard", f"mask/{pin.name}", "altered")
         return clean
 
-    async def _reserve(
-        self, turn: Turn, held: Held, body: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], Reservation | None]:
-        """Set aside the most that the call can cost.
-
-        Raises:
-            Passed: it costs more than one call may, or no budget is left.
-        """
-        pin, serve = held.pin, turn.place.serve
-        body = _capped(pin, body, serve.cap_per_call_micros * 1_000_000)
-        if not serve.budgets or self._wallet is None:
-            return body, None
-        if pin.price is None:
-            # Of unknown price: what one call may cost at most is what is set aside, and booked.
-            picos = serve.cap_per_call_micros * 1_000_000
-        else:
-            most = self._most(pin, body)
-            picos = pin.price.at_most(most.input, most.output)
-        if not picos:
-            return body, None
-        place = turn.place.served
-        spender = Spender(place.name, place.environment, turn.key.id, turn.key.team, serve.budgets)
-        reservation = await self._wallet.paid(spender, picos, _PAID_WITHIN_S)
-        if reservation is None:
-            raise Passed("budget")
-        return body, reservation
-
-    def _most(self, pin: Pin, body: Mapping[str, Any]) -> Usage:
-        """Return the most tokens a call can use: a token is at least a byte of the text, and output is bounded."""
-        return Usage(input=most_input(body), output=_output_limit(pin, body), is_estimate=True)
-
-    def _failed(
-        self, turn: Turn, held: Held, reservation: Reservation | None, trouble: ProviderTrouble, began: float
-    ) -> None:
+    def _failed(self, turn: Turn, payment: Payment, trouble: ProviderTrouble, began: float) -> None:
+        held = payment.held
         late = trouble.trouble is Trouble.SLOW
         turn.step("attempt", held.pin.name, "timeout" if late else "error", _since(began), trouble.trouble.value)
         if trouble.trouble not in _BLAMELESS:
             held.breaker.note(ok=False, now=time.perf_counter())
         if trouble.trouble is Trouble.RATE_LIMITED and trouble.retry_after_s:
             held.rests_until = time.perf_counter() + min(trouble.retry_after_s, _LONGEST_REST_S)
-        self._settle(turn, held.pin, reservation, trouble.usage or Usage())
-
-    def _settle(self, turn: Turn, pin: Pin, reservation: Reservation | None, usage: Usage) -> None:
-        turn.usage += usage
-        if pin.price is not None:
-            cost, turn.price = pin.price.cost(usage), pin.price.version
-        elif reservation is not None and (usage.input or usage.output):
-            cost, turn.price = reservation.picos, "cap"
-        else:
-            cost = 0
-        turn.cost += cost
-        if reservation is not None:
-            reservation.settle(cost)
+        self.cashier.failed(turn, payment, trouble)
 
     async def _again(self, trouble: ProviderTrouble, attempt: int, tries: int, deadline: float) -> bool:
         """Tell whether to try once more, after a wait with full jitter (or as long as the provider says)."""
@@ -270,36 +215,6 @@ async def _in_time(pieces: AsyncIterator[Chunk], held: Held, deadline: float) ->
             return await anext(pieces, None)
     except TimeoutError:
         raise ProviderTrouble(Trouble.SLOW, f"{held.pin.name} said nothing for too long") from None
-
-
-def most_input(body: Mapping[str, Any]) -> int:
-    """Return the most tokens that messages, tools and schema can be: one a byte, and a few a message."""
-    messages = body.get("messages") or ()
-    size = sum(len(str(message).encode()) + _MESSAGE_TOKENS for message in messages)
-    return size + sum(len(str(body[name]).encode()) for name in ("tools", "response_format") if body.get(name))
-
-
-def _output_limit(pin: Pin, body: Mapping[str, Any]) -> int:
-    asked = body.get("max_completion_tokens") or body.get("max_tokens")
-    return min(int(asked), pin.max_output) if asked else pin.max_output
-
-
-def _capped(pin: Pin, body: Mapping[str, Any], cap: int) -> Mapping[str, Any]:
-    """Shorten the answer so that the call costs no more than one call may.
-
-    Raises:
-        Passed: the question alone costs more.
-    """
-    if not cap or pin.price is None or not pin.price.output:
-        return body
-    limit = _output_limit(pin, body)
-    left = cap - pin.price.at_most(most_input(body), 0)
-    if left < pin.price.output:
-        raise Passed("cap")
-    fits = min(limit, left // pin.price.output)
-    if fits == limit:
-        return body
-    return {**{name: value for name, value in body.items() if name != "max_completion_tokens"}, "max_tokens": fits}
 
 
 def _patience(deadline: float, *, has_rival: bool) -> float:

@@ -35,7 +35,19 @@ def links(place: ChatPlace, intended: Digest) -> list[Link]:
     first = place.ready.get(intended)
     own = [Link(first, first.assistant.use, "")] if first is not None else []
     others = list(_others(place, first))
-    return _once([*others, *own] if place.route.degraded_by else [*own, *others])
+    return _once([*_chosen_first(place, others), *own] if place.route.degraded_by else [*own, *others])
+
+
+def _chosen_first(place: ChatPlace, found: list[Link]) -> list[Link]:
+    """Put the release that the failure plan chose before the others: those may be in breach of the same objective."""
+    chosen = next(iter(place.route.fallback), "")
+    mine = [link for link in found if link.ready is not None and link.ready.id == chosen]
+    if not mine:
+        return found
+    rest = [link for link in found if link not in mine]
+    others = [n for n, link in enumerate(rest) if link.ready is not None and link.ready.id != place.route.champion]
+    at = min([found.index(mine[0]), *others])
+    return [*rest[:at], *mine, *rest[at:]]
 
 
 def has_rival(found: Sequence[Link], at: int) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from granian.rsgi import (
@@ -89,9 +91,10 @@ class Gateway:
             respond(proto, problem.status, problem.headers, encode(error_document(problem)))
 
     async def close(self) -> None:
-        """Let shadows end."""
+        """Let shadows end, and what else is done after answers."""
         for task in self._shadows:
             task.cancel()
+        await self.answerer.close()
 
     async def _chat(self, scope: Any, proto: Any, path: str) -> None:
         """`POST /v1/chat/completions`."""
@@ -106,11 +109,9 @@ class Gateway:
         try:
             self._app.guard(place, headers)
             turn = self._begin(place, intake, key, read_chat(document), headers)
-            try:
+            with self._recorded_whatever(turn):
                 self.answerer.must_run(turn)
                 await self._say(turn, proto)
-            except Problem as problem:
-                raise self._recorded(turn, problem) from None
         finally:
             gate.inside -= 1
         self._shadow(turn)
@@ -130,13 +131,11 @@ class Gateway:
             self._app.guard(place, headers)
             body = await read_body(proto, headers, place.serve.max_body_bytes)
             turn = self._begin(place, intake, key, read_inputs(place, body), headers)
-            try:
+            with self._recorded_whatever(turn):
                 self.answerer.must_run(turn)
                 await self.answerer.answer(turn)
                 if turn.said is None:
                     raise self.answerer.none_left(turn)
-            except Problem as problem:
-                raise self._recorded(turn, problem) from None
         finally:
             gate.inside -= 1
         recorded = self.answerer.finish(turn, 200)
@@ -161,6 +160,18 @@ class Gateway:
             respond(proto, 200, headers_of(turn, recorded=recorded), answer_body(turn, recorded=recorded))
         except (ProtocolClosed, ProtocolError):
             _log.info("the caller of record %s hung up before its answer", turn.record)
+
+    @contextmanager
+    def _recorded_whatever(self, turn: Turn) -> Generator[None]:
+        """Record a turn that ends without an answer, and book what it cost, also where the fault is ours."""
+        try:
+            yield
+        except Problem as problem:
+            raise self._recorded(turn, problem) from None
+        except Exception:
+            if not turn.is_recorded:
+                self.answerer.refuse(turn, Problem(500, "RW000", "the server failed on this request"))
+            raise
 
     def _recorded(self, turn: Turn, problem: Problem) -> Problem:
         kept = self.answerer.refuse(turn, problem)

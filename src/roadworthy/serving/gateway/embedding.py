@@ -12,8 +12,8 @@ from roadworthy.domain.principal import Key
 from roadworthy.ports.chat import Embedded, ProviderTrouble
 from roadworthy.serving.attempt import Intake
 from roadworthy.serving.gateway.answer import ChatAnswerer
-from roadworthy.serving.gateway.calling import Passed
 from roadworthy.serving.gateway.chain import links
+from roadworthy.serving.gateway.paying import Passed
 from roadworthy.serving.gateway.place import ChatPlace
 from roadworthy.serving.gateway.request import BadRequest, ChatRequest, system_named
 from roadworthy.serving.gateway.turn import Said, Turn

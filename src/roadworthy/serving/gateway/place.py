@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from roadworthy import plugins
 from roadworthy.domain.digest import Digest, digest
@@ -20,6 +20,7 @@ from roadworthy.guards.chain import GuardChain
 from roadworthy.ports.artifacts import Artifacts
 from roadworthy.ports.chat import ChatModel
 from roadworthy.ports.guard import GuardContext
+from roadworthy.ports.wallet import Wallet
 from roadworthy.runtimes.breaker import Breaker
 from roadworthy.runtimes.llm.models import open_model
 from roadworthy.runtimes.llm.runtime import LlmRuntime, LoadedAssistant
@@ -160,13 +161,34 @@ class ChatPlace:
         return self.served.serve
 
 
+class OwnWallet(Wallet, Protocol):
+    """A wallet that this worker opened and closes."""
+
+    def close(self) -> None:
+        """Let go of it; what is unspent flows back."""
+        ...
+
+
 class ChatLoader:
     """Loads releases of kind llm for one worker."""
 
-    def __init__(self, artifacts: Artifacts, pool: ModelPool, secret: bytes) -> None:
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        pool: ModelPool,
+        secret: bytes,
+        wallet: OwnWallet,
+        close_doors: Callable[[], Awaitable[None]],
+    ) -> None:
         self._artifacts = artifacts
         self._pool = pool
         self._secret = secret
+        self._wallet = wallet
+        self._close_doors = close_doors
+
+    def tend(self) -> None:
+        """Look after the leases; called about ten times a second."""
+        self._wallet.tend()
 
     async def release(self, release: ServedRelease, served: ServedSystem, old: ChatReady | None) -> ChatReady:
         """Load one release, or take over what is loaded under the terms in force now.
@@ -190,6 +212,8 @@ class ChatLoader:
         self, served: ServedSystem, ready: Mapping[Digest, ChatReady], meter: Meter, gate: Gate
     ) -> ChatPlace | None:
         """Make a system ready from the releases that could be loaded; None when not one of them could."""
+        if served.serve.budgets:
+            self._wallet.expect(served.name, served.environment, served.serve.budgets)
         return chat_place(served, ready, meter, gate)
 
     async def prune(self, used: Iterable[ChatReady]) -> None:
@@ -197,8 +221,10 @@ class ChatLoader:
         await self._pool.keep(held for ready in used for held in ready.models.values())
 
     async def close(self) -> None:
-        """Let go of all models."""
+        """Let go of all models, then of the leases."""
+        await self._close_doors()
         await self._pool.close()
+        self._wallet.close()
 
     def _load(self, release: ServedRelease) -> LoadedAssistant:
         loaded = plugins.load("runtimes", release.candidate.runtime).load(release.candidate, self._artifacts)

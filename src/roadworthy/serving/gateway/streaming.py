@@ -17,9 +17,9 @@ from roadworthy.domain.record import Flag
 from roadworthy.ports.chat import Chunk, ProviderTrouble
 from roadworthy.ports.guard import Blocked
 from roadworthy.serving.gateway.answer import ChatAnswerer, note_rulings
-from roadworthy.serving.gateway.calling import Passed
 from roadworthy.serving.gateway.chain import Link, has_rival, links
 from roadworthy.serving.gateway.events import HeldCalls, Naming, calls_tools, delta_of, says_more
+from roadworthy.serving.gateway.paying import Passed
 from roadworthy.serving.gateway.place import ChatReady
 from roadworthy.serving.gateway.told import DONE, encode, error_document, mark_of, piece, usage_piece
 from roadworthy.serving.gateway.turn import Said, Turn
@@ -54,6 +54,7 @@ class Outlet:
         self.text: list[str] = []
         self.has_begun = False
         self.opening = b""
+        self.note = ""
 
     async def silent(self, data: bytes, *, waits: bool) -> None:
         """Send an event without text. One that only opens the answer waits for the first that says something."""
@@ -67,6 +68,10 @@ class Outlet:
         turn = self._turn
         if self.opening:
             data, self.opening = self.opening + data, b""
+        if self.note:
+            note, self.note = self.note, ""
+            data = piece(turn, {"content": note}) + data
+            self.text.append(note)
         if not self.has_begun:
             self.has_begun = True
             turn.first_token_us = int((time.perf_counter() - turn.intake.started) * 1e6)
@@ -182,7 +187,7 @@ class Streamer:
         deadline = turn.intake.started + turn.place.deadline_s
         found = links(turn.place, turn.intended)
         for at, link in enumerate(found):
-            turn.answered_by, out.opening = link, b""
+            turn.answered_by, out.opening, out.note = link, b"", ""
             broke_off = bool(out.text)
             plain = self._answerer.say_without_model(turn, link)
             if plain is not None:
@@ -233,7 +238,7 @@ class Streamer:
         assert ready is not None, "a model belongs to a release"
         naming, ending = Naming(turn), Ending("stop")
         if out.text:
-            out.opening = piece(turn, {"content": BROKE_OFF.format(name=link.name)})
+            out.note = BROKE_OFF.format(name=link.name)
         if ready.has_guards:
             await self._watch(turn, ready, chunks, out, ending)
             return ending

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roadworthy.domain.digest import Digest
+from roadworthy.domain.open_call import OpenCall
 from roadworthy.domain.pin import Usage
 from roadworthy.domain.principal import Key
 from roadworthy.domain.record import StepTaken
+from roadworthy.ports.wallet import Reservation
 from roadworthy.runtimes.rag.index import Retrieval
 from roadworthy.serving.attempt import Intake
 from roadworthy.serving.gateway.chain import Link
-from roadworthy.serving.gateway.place import ChatPlace, ChatReady
+from roadworthy.serving.gateway.place import ChatPlace, ChatReady, Held
 from roadworthy.serving.gateway.request import ChatRequest
 
 
@@ -24,6 +26,16 @@ class Prepared:
     messages: list[dict[str, Any]]
     found: Retrieval | None
     abstains: bool
+
+
+@dataclass(slots=True)
+class Payment:
+    """What pays for one attempt. Without a budget nothing is set aside, and only the turn's cost is added up."""
+
+    held: Held
+    most: Usage
+    reservation: Reservation | None = None
+    call: OpenCall | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +51,10 @@ class Said:
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """The state of one request. Costs and usage add up over every call that was made for it."""
+    """The state of one request. Costs and usage add up over every call that was made for it.
+
+    `paid` are settled once the record is written; of `unknown` nobody knows yet what they cost.
+    """
 
     place: ChatPlace
     intake: Intake
@@ -57,6 +72,9 @@ class Turn:
     flags: int = 0
     error: str = ""
     cost: int = 0
+    attempts: int = 0
+    paid: list[Reservation] = field(default_factory=list[Reservation])
+    unknown: list[Payment] = field(default_factory=list[Payment])
     usage: Usage = field(default_factory=Usage)
     first_token_us: int = 0
     model: str = ""
@@ -68,6 +86,7 @@ class Turn:
     from_cache: bool = False
     is_masked: bool = False
     is_gone: bool = False
+    is_recorded: bool = False
 
     @property
     def ready(self) -> ChatReady | None:
