@@ -139,6 +139,11 @@ class Loader:
         await self._chats.prune(self._chat_ready.values())
         return places
 
+    def tend(self) -> None:
+        """Look after what systems of kind llm spend."""
+        if self._chats is not None:
+            self._chats.tend()
+
     async def close(self) -> None:
         """End what belongs to no single release."""
         if self._chats is not None:

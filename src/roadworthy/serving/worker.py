@@ -126,6 +126,7 @@ class Worker:
         if version != self._seen:
             await self._swap(version)
         await self._retire()
+        self._loader.tend()
 
     async def _swap(self, version: int) -> None:
         snapshot = await asyncio.to_thread(self._snapshots.read)
@@ -224,7 +225,8 @@ def open_worker(start: Start) -> Opened:
         # Imported for the first system of kind llm: its extras need not be installed where there is none.
         from roadworthy.serving.gateway.opening import open_gateway
 
-        return open_gateway(app, home, artifacts, log, partial(new_record_id, start.number), answerer.extra_flags)
+        new_id = partial(new_record_id, start.number)
+        return open_gateway(app, home, artifacts, log, new_id, answerer.extra_flags, worker=name, now=clock.now)
 
     worker = Worker(
         name=name,
