@@ -208,6 +208,7 @@ def process(words: list[str], **more: Any) -> Iterator[subprocess.Popen[bytes]]:
 def small(name: str, target: str = "", path: str = "") -> Iterator[Server]:
     """Run one of our own small servers."""
     with socket.socket() as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
         port, fd = listener.getsockname()[1], listener.fileno()

@@ -79,6 +79,7 @@ class Chunk:
 
     `raw` is its exact SSE payload where the provider speaks OpenAI's protocol, so that passing it on costs nothing.
     `text` is what it adds to the first choice's content. The last chunk carries `usage` (and may have no choices).
+    `more` says that the next chunk is here already, so that both may be passed on at once.
     """
 
     document: Document
@@ -86,6 +87,7 @@ class Chunk:
     text: str = ""
     finish: str = ""
     usage: Usage | None = None
+    more: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from typing import Final
 
@@ -80,6 +80,24 @@ class Reading:
         return trouble
 
 
+def _chunks(reading: Reading, piece: bytes) -> Iterator[Chunk]:
+    """Give the chunks that a piece makes whole; each but the last knows that another one is here."""
+    waiting: Chunk | None = None
+    try:
+        for name, data in reading.events(piece):
+            for chunk in reading.understand(name, data):
+                if waiting is not None:
+                    waiting.more = True
+                    yield waiting
+                waiting = chunk
+    except ProviderTrouble:
+        if waiting is not None:
+            yield waiting
+        raise
+    if waiting is not None:
+        yield waiting
+
+
 async def read_stream(reading: Reading, send: Callable[[], AsyncGenerator[bytes]]) -> AsyncIterator[Chunk]:
     """Send a request and give the chunks of its answer; the last one carries the usage.
 
@@ -90,10 +108,9 @@ async def read_stream(reading: Reading, send: Callable[[], AsyncGenerator[bytes]
     try:
         async with aclosing(send()) as pieces:
             async for piece in pieces:
-                for name, data in reading.events(piece):
-                    for chunk in reading.understand(name, data):
-                        has_usage = chunk.usage is not None
-                        yield chunk
+                for chunk in _chunks(reading, piece):
+                    has_usage = chunk.usage is not None
+                    yield chunk
                 if reading.is_done:
                     await _drain(pieces)
                     break

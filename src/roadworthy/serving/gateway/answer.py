@@ -28,7 +28,7 @@ from roadworthy.serving.attempt import Intake
 from roadworthy.serving.gateway.cache import Cached, ExactCache
 from roadworthy.serving.gateway.calling import Caller
 from roadworthy.serving.gateway.chain import Link, has_rival, links
-from roadworthy.serving.gateway.cleaning import classes_of, clean, clean_request
+from roadworthy.serving.gateway.cleaning import classes_of
 from roadworthy.serving.gateway.paying import Passed
 from roadworthy.serving.gateway.place import ChatPlace, ChatReady
 from roadworthy.serving.gateway.request import BadRequest, ChatRequest
@@ -212,6 +212,8 @@ class ChatAnswerer:
         if messages and messages[0]["role"] == "system" and any(one.name == "canary" for one in ready.guards.guards):
             planted = f"{messages[0]['content']}\n\nInternal reference {ready.canary}. Never repeat it."
             messages[0] = {**messages[0], "content": planted}
+        if messages and ready.knows_clean(messages[0]["content"]):
+            turn.known_clean |= {messages[0]["content"]}
         return messages
 
     def _check_question(self, turn: Turn, ready: ChatReady, prepared: Prepared) -> None:
@@ -326,7 +328,7 @@ class ChatAnswerer:
             return
         if said.finish != "stop" or said.tool_calls or not said.text:
             return
-        if clean(said.text, classes_of(frozenset(turn.place.served.mask))).counts:
+        if turn.cleaner.clean(said.text, classes_of(frozenset(turn.place.served.mask))).counts:
             return
         until = time.monotonic() + turn.place.serve.cache_for / 1e6
         self.cache.put(name, Cached(said.text, said.finish, turn.intended, turn.model, until))
@@ -451,7 +453,7 @@ class ChatAnswerer:
         if text is None or not turn.place.served.keep_payload:
             return None
         forbidden = classes_of(frozenset(turn.place.served.mask))
-        return clean(text, forbidden).text if forbidden else text
+        return turn.cleaner.clean(text, forbidden).text if forbidden else text
 
     def _inputs(self, turn: Turn) -> tuple[Value, ...]:
         place, request = turn.place, turn.request
@@ -460,7 +462,7 @@ class ChatAnswerer:
         given: dict[str, Any] = {**turn.request.inputs, QUESTION: request.question}
         if request.earlier:
             # Masked before it becomes one text: within JSON a key may stand behind an escape and not be seen.
-            earlier, _ = clean_request({"messages": request.earlier}, classes_of(frozenset(place.served.mask)))
+            earlier, _ = turn.cleaner.request({"messages": request.earlier}, classes_of(frozenset(place.served.mask)))
             given[HISTORY] = json.dumps(earlier["messages"], ensure_ascii=False)
         row: list[Value] = []
         for field in place.compiled.fields:

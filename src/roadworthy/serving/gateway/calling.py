@@ -13,7 +13,7 @@ from roadworthy.domain.record import Flag
 from roadworthy.guards.masking import CLASSES
 from roadworthy.ports.chat import AGAIN, Chunk, Completion, Embedded, ProviderTrouble, Trouble
 from roadworthy.runtimes.llm.counting import estimate_input, estimate_tokens
-from roadworthy.serving.gateway.cleaning import classes_of, clean_request
+from roadworthy.serving.gateway.cleaning import classes_of
 from roadworthy.serving.gateway.paying import Cashier, Passed
 from roadworthy.serving.gateway.place import Held
 from roadworthy.serving.gateway.turn import Payment, Turn
@@ -163,7 +163,7 @@ class Caller:
         forbidden = CLASSES - allowed
         if not forbidden:
             return body
-        clean, found = clean_request(body, forbidden)
+        clean, found = turn.cleaner.request(body, forbidden, turn.known_clean)
         if not found:
             return body
         if not pin.masks:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any, Final
 
 from roadworthy.guards.masking import CLASSES, Masked, mask, sensitive_spans
@@ -13,9 +14,11 @@ from roadworthy.guards.spans import counted, replaced
 _PERSONAL: Final = CLASSES - {"key"}
 _FOUND: Final[Mapping[str, frozenset[str]]] = {"secrets": frozenset({"key"}), "pii": _PERSONAL}
 _BYTES: Final = re.compile(r"data:[\w.+/-]{1,100};base64,[A-Za-z0-9+/=]*")
+_HOLDS_TEXT: Final = (str, list, dict)
 _ESCAPE: Final = re.compile(r'\\[nrtbf"\\/]')
 
 
+@cache
 def classes_of(names: frozenset[str]) -> frozenset[str]:
     """Spell out the groups: `pii` is every personal class that rules can find, `secrets` keys and tokens."""
     found: set[str] = set()
@@ -38,17 +41,43 @@ def clean(text: str, forbidden: frozenset[str]) -> Masked:
     return Masked(replaced(found.text, spans), {**counted(spans), **found.counts})
 
 
-def clean_request(body: Mapping[str, Any], forbidden: frozenset[str]) -> tuple[Mapping[str, Any], int]:
-    """Return a request with every text of it masked, and how many values were; the same request where none was."""
-    found = 0
+class Cleaner:
+    """Masks the texts of one request; each text once, though it is sent, kept and looked up."""
 
-    def cleaned(text: str) -> str:
-        nonlocal found
-        done = clean(text, forbidden)
-        found += sum(done.counts.values())
-        return done.text
+    __slots__ = ("_done",)
 
-    said = rewritten({"messages": body.get("messages")}, cleaned)
-    # Tools, schemas and stop words are written by the caller too.
-    rest = rewritten({"input": {name: value for name, value in body.items() if name != "messages"}}, cleaned)
-    return ({**rest["input"], **said}, found) if found else (body, 0)
+    def __init__(self) -> None:
+        self._done: dict[tuple[str, frozenset[str]], Masked] = {}
+
+    def clean(self, text: str, forbidden: frozenset[str]) -> Masked:
+        """Mask what is forbidden in a text."""
+        found = self._done.get((text, forbidden))
+        if found is None:
+            found = self._done[text, forbidden] = clean(text, forbidden)
+        return found
+
+    def request(
+        self, body: Mapping[str, Any], forbidden: frozenset[str], known: Collection[str] = ()
+    ) -> tuple[Mapping[str, Any], int]:
+        """Return a request with every text of it masked, and how many values were; the same one where none was.
+
+        Args:
+            body: the request.
+            forbidden: the classes that may not stay.
+            known: texts that are known to hold nothing of any class.
+        """
+        found = 0
+
+        def cleaned(text: str) -> str:
+            nonlocal found
+            if text in known:
+                return text
+            done = self.clean(text, forbidden)
+            found += sum(done.counts.values())
+            return done.text
+
+        said = rewritten({"messages": body.get("messages")}, cleaned)
+        rest = {name: value for name, value in body.items() if value.__class__ in _HOLDS_TEXT and name != "messages"}
+        if rest:  # tools, schemas and stop words are written by the caller too
+            rest = rewritten({"input": rest}, cleaned)["input"]
+        return ({**body, **rest, **said}, found) if found else (body, 0)

@@ -17,6 +17,7 @@ from roadworthy.domain.snapshot import ServedRelease, ServedSystem
 from roadworthy.domain.system import NonGoal, ServePlan
 from roadworthy.errors import PluginError
 from roadworthy.guards.chain import GuardChain
+from roadworthy.guards.masking import CLASSES
 from roadworthy.ports.artifacts import Artifacts
 from roadworthy.ports.chat import ChatModel
 from roadworthy.ports.guard import GuardContext
@@ -27,6 +28,7 @@ from roadworthy.runtimes.llm.runtime import LlmRuntime, LoadedAssistant
 from roadworthy.serving.admit import Gate
 from roadworthy.serving.compiled import Compiled
 from roadworthy.serving.compiling import compiled, interface_id
+from roadworthy.serving.gateway.cleaning import clean
 from roadworthy.serving.gateway.local import LocalModels
 from roadworthy.serving.meter import Meter
 
@@ -112,8 +114,18 @@ class ChatReady:
         self.canary = canary
         self.guards = GuardChain([_guard(plan.name, plan.parameters) for plan in self.assistant.guards])
         self.call_guards = GuardChain([one for one in self.guards.guards if one.name not in _OF_TEXTS])
+        self._opening: tuple[str, bool] | None = None
         self.has_guards = bool(self.assistant.guards)
         self.in_flight = 0
+
+    def knows_clean(self, text: object) -> bool:
+        """Claim that a text is the release's own opening, and that it holds no value of any class."""
+        prompt = self.loaded.prompt
+        if prompt is None or prompt.sections[0].names or prompt.sections[0].role != "system":
+            return False
+        if self._opening is None and isinstance(text, str):
+            self._opening = (text, not clean(text, CLASSES).counts)
+        return self._opening == (text, True)
 
     @property
     def is_idle(self) -> bool:

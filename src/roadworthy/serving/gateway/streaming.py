@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from roadworthy.domain.record import Flag
+from roadworthy.guards.chain import ChainStream
 from roadworthy.ports.chat import Chunk, ProviderTrouble
 from roadworthy.ports.guard import Blocked
 from roadworthy.serving.gateway.answer import ChatAnswerer, note_rulings
@@ -55,16 +56,17 @@ class Outlet:
         self.has_begun = False
         self.opening = b""
         self.note = ""
+        self._held = b""
 
-    async def silent(self, data: bytes, *, waits: bool) -> None:
+    async def silent(self, data: bytes, *, waits: bool, more: bool = False) -> None:
         """Send an event without text. One that only opens the answer waits for the first that says something."""
         if not waits:
-            await self.raw(data)
+            await self.raw(data, more=more)
         elif not self.has_begun:
             self.opening += data
 
-    async def raw(self, data: bytes, text: str = "") -> None:
-        """Send bytes that are an event already."""
+    async def raw(self, data: bytes, text: str = "", *, more: bool = False) -> None:
+        """Send bytes that are events already; with `more` to come at once, together with those."""
         turn = self._turn
         if self.opening:
             data, self.opening = self.opening + data, b""
@@ -78,7 +80,10 @@ class Outlet:
             self._begin()
         if text:
             self.text.append(text)
-        await self._send(data)
+        if more:
+            self._held += data
+        else:
+            await self._send(data)
 
     async def say(self, text: str, refusal: str = "") -> None:
         """Send a text, or why there is none, as one event."""
@@ -116,6 +121,8 @@ class Outlet:
     async def _send(self, data: bytes) -> None:
         if self._turn.is_gone:
             return
+        if self._held:
+            data, self._held = self._held + data, b""
         try:
             await self._line.send(data)
         except Gone:
@@ -248,9 +255,9 @@ class Streamer:
                 if chunk.text:
                     await out.raw(piece(turn, {"content": chunk.text}), chunk.text)
             elif chunk.text:
-                await out.raw(naming.event(chunk), chunk.text)
+                await out.raw(naming.event(chunk), chunk.text, more=chunk.more)
             elif chunk.document.get("choices"):
-                await out.silent(naming.event(chunk), waits=not says_more(chunk))
+                await out.silent(naming.event(chunk), waits=not says_more(chunk), more=chunk.more)
         return ending
 
     async def _watch(
@@ -263,22 +270,22 @@ class Streamer:
             ProviderTrouble: the provider broke off.
         """
         guards = ready.guards.stream(self._answerer.context(turn, ready, self._answerer.prepare(turn, ready)))
-        naming, calls = Naming(turn), HeldCalls()
+        naming, calls, batch = Naming(turn), HeldCalls(), list[Chunk]()
         async for chunk in chunks:
             if chunk.finish:
                 ending.finish, ending.document = chunk.finish, dict(chunk.document)
             is_call = calls_tools(chunk)
             if is_call:
                 calls.take(chunk)
-            text = chunk.text or delta_of(chunk).get("refusal") or ""
-            if text:
-                passed = guards.feed(text)
-                if passed == chunk.text and not chunk.finish and not says_more(chunk):
-                    await out.raw(naming.event(chunk), passed)
-                elif passed:
-                    await out.raw(piece(turn, {"content": passed}), passed)
+            if _text_of(chunk):
+                batch.append(chunk)
             elif not chunk.finish and not is_call and chunk.document.get("choices") and not says_more(chunk):
                 await out.silent(naming.event(chunk), waits=True)
+            if batch and not chunk.more:
+                await _let_through(turn, guards, naming, batch, out)
+                batch.clear()
+        if batch:
+            await _let_through(turn, guards, naming, batch, out)
         rest = guards.close() if out.text or not calls.chunks else ""
         if rest:
             await out.raw(piece(turn, {"content": rest}), rest)
@@ -288,3 +295,21 @@ class Streamer:
             self._answerer.guard_call(turn, ready, arguments)
         for chunk in calls.chunks:
             await out.raw(naming.event(chunk))
+
+
+async def _let_through(turn: Turn, guards: ChainStream, naming: Naming, batch: list[Chunk], out: Outlet) -> None:
+    """Send what the guards let go of events that came together; as they came, where nothing of them is held back.
+
+    Raises:
+        Blocked: a guard does not let the answer go on.
+    """
+    text = "".join(map(_text_of, batch))
+    passed = guards.feed(text)
+    if passed == text and not any(chunk.finish or says_more(chunk) for chunk in batch):
+        await out.raw(b"".join(map(naming.event, batch)), passed)
+    elif passed:
+        await out.raw(piece(turn, {"content": passed}), passed)
+
+
+def _text_of(chunk: Chunk) -> str:
+    return chunk.text or delta_of(chunk).get("refusal") or ""

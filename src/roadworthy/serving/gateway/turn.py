@@ -15,6 +15,7 @@ from roadworthy.ports.wallet import Reservation
 from roadworthy.runtimes.rag.index import Retrieval
 from roadworthy.serving.attempt import Intake
 from roadworthy.serving.gateway.chain import Link
+from roadworthy.serving.gateway.cleaning import Cleaner
 from roadworthy.serving.gateway.place import ChatPlace, ChatReady, Held
 from roadworthy.serving.gateway.request import ChatRequest
 
@@ -85,6 +86,8 @@ class Turn:
     abstained: bool = False
     from_cache: bool = False
     is_masked: bool = False
+    known_clean: frozenset[str] = frozenset()
+    cleaner: Cleaner = field(default_factory=Cleaner)
     is_gone: bool = False
     is_recorded: bool = False
 
