@@ -36,17 +36,18 @@ FLAGS = (
 )
 
 
-def _seeding() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("seed_home", HERE / "seed_home.py")
+def seeding(name: str) -> ModuleType:
+    """Load a file that tells a story."""
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["seed_home"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-SEEDING = _seeding()
+SEEDING = seeding("seed_home")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,15 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Seeded:
     story = SEEDING.seed(root)
     story.plane.close()
     return Seeded(root=root, keys=story.keys, records=story.records)
+
+
+@pytest.fixture(scope="session")
+def seeded_chat(tmp_path_factory: pytest.TempPathFactory) -> Seeded:
+    """Tell the story of the home with one of a system of kind llm after it."""
+    story = SEEDING.seed(tmp_path_factory.mktemp("chats") / "home")
+    records = seeding("seed_chat").chat(story, SEEDING)
+    story.plane.close()
+    return Seeded(root=story.plane.home.root, keys=story.keys, records=records)
 
 
 @pytest.fixture
@@ -171,3 +181,19 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def tab(chromium: Any, address: str, seeded: Seeded) -> Iterator[Any]:
+    """Open a tab that is signed in, and tell every complaint of the browser."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.complaints = []
+    page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.goto(f"{address}/sign-in?next=/systems")
+    page.fill("input[name=key]", seeded.keys["operator"])
+    page.click("button:text('Sign in')")
+    page.wait_for_url(f"{address}/systems")
+    yield page
+    context.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,22 +14,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Seeded = Any
 WIDTHS = (360, 768, 1440)
 SERIOUS = {"serious", "critical"}
-
-
-@pytest.fixture
-def tab(chromium: Any, address: str, seeded: Seeded) -> Iterator[Any]:
-    """Open a tab that is signed in, and tell every complaint of the browser."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.complaints = []
-    page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.goto(f"{address}/sign-in?next=/systems")
-    page.fill("input[name=key]", seeded.keys["operator"])
-    page.click("button:text('Sign in')")
-    page.wait_for_url(f"{address}/systems")
-    yield page
-    context.close()
 
 
 def paths(seeded: Seeded, page: Any, address: str) -> list[str]:

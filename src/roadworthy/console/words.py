@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -74,15 +75,28 @@ def figure(value: object) -> str:
 
 def measured(value: float | None, unit: str) -> str:
     """Write a signal's value with its unit: `12.3 ms`, `1.4 %`, `42 /min`."""
-    if value is None:
-        return "no data"
-    if unit == "share":
-        return percent(value)
-    if unit == "ms":
-        return f"{value:.1f} ms" if value < 100 else f"{value:,.0f} ms"  # noqa: PLR2004
-    if unit == "1/s":
-        return f"{value * 60:,.0f} /min"
+    return "no data" if value is None else _SPELLED.get(unit, _plain)(value)
+
+
+def _plain(value: float) -> str:
     return f"{value:.3f}"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.1f} ms" if value < 100 else f"{value:,.0f} ms"  # noqa: PLR2004
+
+
+def _a_minute(value: float) -> str:
+    return f"{value * 60:,.0f} /min"
+
+
+def _tokens(value: float) -> str:
+    return f"{value:,.0f} tokens"
+
+
+def money(value: float) -> str:
+    """Write an amount in three significant digits, never with an exponent: `0.000096`, `12.5`."""
+    return f"{Decimal(f'{value:.3g}'):f}"
 
 
 def percent(share: float) -> str:
@@ -92,6 +106,14 @@ def percent(share: float) -> str:
     return f"{of_hundred:.{digits}f}".removesuffix(".0") + " %"
 
 
+_SPELLED: Final[Mapping[str, Callable[[float], str]]] = {
+    "share": percent,
+    "ms": _milliseconds,
+    "1/s": _a_minute,
+    "tokens": _tokens,
+    "money": money,
+}
+
 FILTERS: Final = {
     "ago": ago,
     "clock": clock,
@@ -100,6 +122,7 @@ FILTERS: Final = {
     "iso": iso,
     "measured": measured,
     "moment": moment,
+    "money": money,
     "percent": percent,
     "sentence": sentence,
     "short": short,

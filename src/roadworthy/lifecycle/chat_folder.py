@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-import msgspec
-
 from roadworthy.domain.interface import Task
-from roadworthy.domain.llm import Assistant
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.record import Flag, Record
 from roadworthy.domain.system import WatchPlan
 from roadworthy.errors import ArtifactError
+from roadworthy.lifecycle.assistants import assistant_of
 from roadworthy.lifecycle.buckets import Buckets
 from roadworthy.lifecycle.fold_chats import fold_chats
 from roadworthy.lifecycle.folding import answer_width, by_bucket, event_width
@@ -35,24 +33,8 @@ from roadworthy.ports.observations import BucketKey
 CHATS: Final = "chats"
 GROUNDED: Final = "grounded"
 ASKED: Final = "asked"
-_DECODE: Final = msgspec.json.Decoder(Assistant).decode
 _ALWAYS: Final = 2**62
 _NOT_ANSWERED: Final = 400
-
-
-def assistant_of(known: Known, artifacts: Artifacts) -> Assistant | None:
-    """Read what a release of kind llm does with a question; None for other kinds.
-
-    Raises:
-        ArtifactError: its bytes are missing or altered.
-    """
-    model = known.release.candidate.artifact("model")
-    if known.interface.task is not Task.TEXT or model is None or model.format != "llm":
-        return None
-    try:
-        return _DECODE(artifacts.get(model.digest))
-    except msgspec.MsgspecError as error:
-        raise ArtifactError(f"the prompt's artifact is damaged: {error}") from error
 
 
 class ChatFolder:
@@ -142,7 +124,7 @@ class ChatFolder:
         if name not in self._guards:
             self._guards[name] = ()
             with suppress(ArtifactError):
-                assistant = assistant_of(known, self._artifacts)
+                assistant = assistant_of(known.release.candidate, self._artifacts)
                 self._guards[name] = tuple(guard.name for guard in assistant.guards) if assistant else ()
         return self._guards[name]
 

@@ -10,6 +10,7 @@ from roadworthy.domain.candidate import Run
 from roadworthy.domain.digest import Digest
 from roadworthy.domain.interface import FieldRole, Interface, Task
 from roadworthy.domain.ledger import Event, Noun
+from roadworthy.domain.llm import TEXT_OUTPUTS
 from roadworthy.domain.moment import Micros
 from roadworthy.domain.record import Flag, Outcome, Record, StepTaken
 from roadworthy.domain.release import Release
@@ -17,6 +18,8 @@ from roadworthy.domain.route import Route
 from roadworthy.domain.verdict import Approval, Verdict
 from roadworthy.errors import NotFoundError
 from roadworthy.lifecycle import present
+from roadworthy.lifecycle.assistants import AssistantExplained, explain_assistant
+from roadworthy.lifecycle.explain_chat import ChatExplained, explain_chat
 from roadworthy.lifecycle.present import place
 from roadworthy.ports.plane import Plane
 from roadworthy.stores.codec import from_doc
@@ -63,6 +66,7 @@ class ReleaseExplained:
     environment: Digest
     gates: tuple[GateExplained, ...]
     approvals: tuple[Approval, ...] = ()
+    assistant: AssistantExplained | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,7 @@ class Explanation:
     ages: tuple[AgeExplained, ...]
     outcomes: tuple[Outcome, ...]
     shadow_of: str = ""
+    chat: ChatExplained | None = None
 
 
 def explain(plane: Plane, record_id: str) -> Explanation:
@@ -149,6 +154,7 @@ def explain(plane: Plane, record_id: str) -> Explanation:
         ages=_ages(interface, record.ages_ms),
         outcomes=outcomes,
         shadow_of=record.shadow_of,
+        chat=explain_chat(plane, record, known.get(record.release), present.policy(plane, record.system)),
     )
 
 
@@ -180,6 +186,7 @@ def explain_release(plane: Plane, release: Release) -> ReleaseExplained:
         environment=candidate.environment.digest,
         gates=_gates(plane, release),
         approvals=_approvals(plane, release),
+        assistant=explain_assistant(candidate, plane.artifacts),
     )
 
 
@@ -258,7 +265,14 @@ def _inputs(interface: Interface | None, values: Sequence[Any]) -> dict[str, Any
 
 def _outputs(interface: Interface | None, values: Sequence[Any]) -> dict[str, Any]:
     names = _output_names(interface) if interface else ()
+    if len(values) == len(TEXT_OUTPUTS) and (interface is None or _repeats_what_is_classified(interface)):
+        values = [_HIDDEN, *values[1:]]
     return {names[at] if at < len(names) else f"output {at + 1}": value for at, value in enumerate(values)}
+
+
+def _repeats_what_is_classified(interface: Interface) -> bool:
+    """Claim that an answer may repeat a question that is not shown."""
+    return interface.task is Task.TEXT and any(one.is_classified for one in interface.inputs)
 
 
 def _output_names(interface: Interface) -> tuple[str, ...]:
@@ -268,7 +282,7 @@ def _output_names(interface: Interface) -> tuple[str, ...]:
         case Task.MULTICLASS:
             return ("label", *(f"probability of {label}" for label in interface.labels))
         case Task.TEXT:
-            return ("text",)
+            return TEXT_OUTPUTS
         case _:
             return ("value",)
 

@@ -50,9 +50,21 @@ class Passages:
         Raises:
             ArtifactError: the index is missing or altered.
         """
+        known = self._by_id(candidate)
+        return tuple(known[name] for name in ids) if known and all(name in known for name in ids) else None
+
+    def all(self, candidate: Candidate) -> tuple[Passage, ...]:
+        """Return every passage of a release, in the order of the index.
+
+        Raises:
+            ArtifactError: the index is missing or altered.
+        """
+        return tuple(self._by_id(candidate).values())
+
+    def _by_id(self, candidate: Candidate) -> dict[str, Passage]:
         artifact = candidate.artifact("index")
         if artifact is None:
-            return None
+            return {}
         known = self._kept.get(artifact.digest)
         if known is None:
             found = unpack(self._artifacts.get(artifact.digest)).passages
@@ -60,7 +72,7 @@ class Passages:
             while len(self._kept) > _KEPT_INDEXES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(artifact.digest)
-        return tuple(known[name] for name in ids) if all(name in known for name in ids) else None
+        return known
 
 
 def rests_on_passages(record: Record) -> bool:

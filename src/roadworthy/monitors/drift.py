@@ -36,8 +36,7 @@ class DriftMonitor:
         if view.release is None:
             return ()
         rows = sum(bucket.rows for bucket in view.features)
-        # The reference of a text holds what its suite promised and no counts.
-        expected = (view.reference.counts if view.reference is not None else {}) or view.asked
+        expected = _expected(view)
         if not expected or rows < FEWEST_ROWS:
             why = f"{rows} of {FEWEST_ROWS} rows" if expected else _without_reference(view)
             return (no_data(view, self.name, why, light=self.light, n=rows),)
@@ -64,6 +63,13 @@ class DriftMonitor:
             alarm=bool(loud),
             reason="; ".join(_spell(result) for result in loud) or why,
         )
+
+
+def _expected(view: View) -> Mapping[str, Mapping[str, Any]]:
+    """Return what features looked like; the reference of a text holds its suite's promise, and no counts."""
+    if view.reference is not None and view.reference.counts:
+        return view.reference.counts
+    return view.asked
 
 
 def _without_reference(view: View) -> str:

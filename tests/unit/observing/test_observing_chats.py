@@ -18,13 +18,14 @@ from roadworthy.domain.release import Release
 from roadworthy.domain.route import Arm, ArmRole, Route, Shadow
 from roadworthy.domain.system import Owner, Policy, WatchPlan
 from roadworthy.errors import ArtifactError
+from roadworthy.lifecycle.assistants import assistant_of
 from roadworthy.lifecycle.buckets import Buckets
-from roadworthy.lifecycle.chat_folder import ChatFolder, assistant_of
+from roadworthy.lifecycle.chat_folder import ChatFolder
 from roadworthy.lifecycle.fold_chats import merge_chats, passages_of, told
 from roadworthy.lifecycle.observe import Observer
 from roadworthy.lifecycle.passages import MOST_AT_ONCE, Passages, is_sampled
 from roadworthy.lifecycle.questions import REFERENCE_ROWS
-from roadworthy.lifecycle.references import Known, References
+from roadworthy.lifecycle.references import References
 from roadworthy.ports.chats import ChatBucket
 from roadworthy.runtimes.rag.index import Parameters, build
 from roadworthy.settings import Settings
@@ -453,11 +454,6 @@ def test_damaged_prompts_are_named(chats: Chats) -> None:
     content = b"[]"
     artifact = Artifact(role="model", format="llm", digest=chats.plane.artifacts.put(content), size=2)
     candidate = replace(candidate_of(chats.plane, 9, None, Assistant()), artifacts=(artifact,))
-    release = Release(
-        id=candidate.id, system="s", number=9, candidate=candidate, policy="p", run="r", admitted_at=0,
-        admitted_by="ana",
-    )  # fmt: skip
     with pytest.raises(ArtifactError, match="damaged"):
-        assistant_of(Known(release, None), chats.plane.artifacts)
-    bare = replace(release, candidate=replace(candidate, artifacts=()))
-    assert assistant_of(Known(bare, None), chats.plane.artifacts) is None
+        assistant_of(candidate, chats.plane.artifacts)
+    assert assistant_of(replace(candidate, artifacts=()), chats.plane.artifacts) is None

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 
-from roadworthy.domain.interface import Field, FieldType, Interface, Scalar
+from roadworthy.domain.interface import Field, FieldType, Interface, Scalar, Task
 
 _DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 def example_call(url: str, system: str, interface: Interface) -> str:
     """Write a curl call with one value per field that the interface allows; `url` is the data plane's, if it runs."""
+    if interface.task is Task.TEXT:
+        return _chat_call(url, system)
     row = {field.name: _sample(field) for field in interface.inputs if field.required}
     body = json.dumps({"inputs": row}, ensure_ascii=False)
     return (
         f"curl {url or _DEFAULT_URL}/v1/systems/{system}/predict \\\n"
+        f"  -H 'Authorization: Bearer rw_…' -H 'Content-Type: application/json' \\\n"
+        f"  -d '{body}'"
+    )
+
+
+def _chat_call(url: str, system: str) -> str:
+    body = json.dumps({"model": system, "messages": [{"role": "user", "content": "…"}]}, ensure_ascii=False)
+    return (
+        f"curl {url or _DEFAULT_URL}/v1/chat/completions \\\n"
         f"  -H 'Authorization: Bearer rw_…' -H 'Content-Type: application/json' \\\n"
         f"  -d '{body}'"
     )

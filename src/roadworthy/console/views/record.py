@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from roadworthy.console.views.evidence import gates, summary
-from roadworthy.domain.interface import Interface
+from roadworthy.domain.interface import Interface, Task
 from roadworthy.domain.moment import Micros
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.explain import Explanation, explain
 from roadworthy.ports.plane import Plane
 
+_REPEATS: Final = "it may repeat what was asked, which is classified"
 _UNKNOWN: Final = "its release is not known here, so it could be classified"
 
 
@@ -60,6 +61,8 @@ class RecordView:
     def title(self) -> str:
         """Say what was answered, by whom."""
         who = self.explained.release.name if self.explained.release else self.system
+        if self.explained.chat is not None:
+            return f"Record {self.id[:12]}: {who} answered a question"
         said = next((f"{cell.name} {cell.value}" for cell in self.outputs), f"status {self.status}")
         return f"Record {self.id[:12]}: {who} answered {said}"
 
@@ -74,6 +77,7 @@ def record_view(plane: Plane, record_id: str) -> RecordView:
     interface = _interface(plane, found)
     now = plane.clock.now()
     policy = present.policy(plane, found.system)
+    closed = interface is None or any(one.is_classified for one in interface.inputs)
     shown = dict.fromkeys(found.inputs) if interface is None else _open_inputs(interface, found)
     return RecordView(
         id=found.record,
@@ -87,7 +91,7 @@ def record_view(plane: Plane, record_id: str) -> RecordView:
         sentence=found.sentence,
         error=found.error,
         inputs=tuple(_cell(name, value, interface) for name, value in shown.items()),
-        outputs=tuple(Cell(name=name, value=value) for name, value in found.outputs.items()),
+        outputs=tuple(_output(name, value, interface, closed=closed) for name, value in found.outputs.items()),
         outcomes=tuple(
             Known(
                 scorer=one.scorer,
@@ -122,6 +126,13 @@ def _cell(name: str, value: Any, interface: Interface | None) -> Cell:
         return Cell(name=name, value=None, hidden=_UNKNOWN)
     classes = next((field.classes for field in interface.inputs if field.name == name), ())
     return Cell(name=name, value=value, hidden=f"classified: {', '.join(classes)}" if classes else "")
+
+
+def _output(name: str, value: Any, interface: Interface | None, *, closed: bool) -> Cell:
+    """Return an output; a text may repeat what was asked, so it is as closed as the question."""
+    if closed and interface is not None and interface.task is Task.TEXT and name == "text":
+        return Cell(name=name, value=None, hidden=_REPEATS)
+    return Cell(name=name, value=value)
 
 
 def _without_values(found: Explanation, shown: dict[str, Any]) -> Explanation:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from roadworthy.console.views.chat import AssistantView, assistant_view
 from roadworthy.console.views.evidence import GateView, gates, summary
 from roadworthy.domain.candidate import Artifact, Candidate, Run
 from roadworthy.domain.digest import Digest, short
@@ -90,6 +91,7 @@ class ReleaseView:
     task: str
     now: Micros
     fields: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)
+    assistant: AssistantView | None = None
 
     @property
     def title(self) -> str:
@@ -141,7 +143,17 @@ def release_view(plane: Plane, system: str, text: str, environment: str = "live"
         task=str(candidate.interface.task),
         now=now,
         fields=tuple((one.name, str(one.type), ", ".join(one.classes)) for one in candidate.interface.inputs),
+        assistant=assistant_view(plane, release or _as_release(candidate, known), known, policy),
     )
+
+
+def _as_release(candidate: Candidate, known: Mapping[Digest, Release]) -> Release:
+    """Stand a candidate behind every release, so that it is compared with the newest."""
+    number = max((one.number for one in known.values()), default=0) + 1
+    return Release(
+        id=candidate.id, system=candidate.system, number=number, candidate=candidate, policy="", run="", admitted_at=0,
+        admitted_by="",
+    )  # fmt: skip
 
 
 def _find(plane: Plane, known: dict[Digest, Release], system: str, text: str) -> tuple[Release | None, Candidate]:

@@ -28,7 +28,26 @@ _TITLES: Final = {
     "drift": "Features that drifted",
     "predictions": "Answers moved",
     "predictions(modal_share)": "Share of the commonest answer",
+    "model_change": "Model changed by its provider",
+    "tokens": "Tokens an answer",
+    "tokens(in)": "Tokens read an answer",
+    "tokens(out)": "Tokens written an answer",
+    "tokens(cached)": "Tokens read from the provider's cache",
+    "cost": "Cost of an answer",
+    "cost(hour)": "Cost of an hour",
+    "cost(outcome)": "Cost of a good outcome",
+    "first_token": "First token, p99",
+    "first_token(p50)": "First token, median",
+    "refusals": "Refused or withheld",
+    "refusals(abstained)": "Abstained: no passage carries it",
+    "refusals(cut)": "Cut at the limit of tokens",
+    "refusals(abandoned)": "Callers that hung up",
+    "grounded": "Claims that passages support",
+    "guards": "Altered or withheld by guards",
+    "cache": "Answered from the cache",
 }
+_ALWAYS_SHOWN: Final = ("traffic", "cost", "first_token", "refusals", "grounded")
+"""Worth a chart without an objective, where there is such a signal at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +91,7 @@ def signals(plane: Plane, seen: Seen, kept: Sequence[Kept]) -> SignalsView:
     trial = seen.route.challenger or (seen.route.shadow.release if seen.route.shadow else "")
     front = _of_release(seen, seen.front)
     order = [name for name in watched if name in front]
-    order += [name for name in ("traffic",) if name in front and name not in order]
+    order += [name for name in _ALWAYS_SHOWN if name in front and name not in order]
     others = [name for name in front if name not in order]
     under_trial = _of_release(seen, trial, or_system=False) if trial else {}
 
@@ -153,4 +172,8 @@ def _interval(signal: Signal) -> str:
 def _title(name: str) -> str:
     if name.startswith("drift("):
         return f"Drift of {name[6:-1]}"
+    if name.startswith("guards("):
+        return f"Altered or withheld by {name[7:-1]}"
+    if name.startswith("model_change("):
+        return f"Distance of pin {name[13:-1]} from its reference"
     return _TITLES.get(name, name)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from roadworthy.console.views.chat import AssistantView, live_assistant
 from roadworthy.console.views.evidence import gates, summary
 from roadworthy.console.views.example_call import example_call
 from roadworthy.console.views.ledger import Entry, entries
@@ -76,6 +77,7 @@ class SystemView:
     drill: DrillStatus
     entries: tuple[Entry, ...]
     example: str
+    assistant: AssistantView | None = None
 
     @property
     def title(self) -> str:
@@ -127,6 +129,7 @@ def system_view(plane: Plane, system: str, environment: str = "live") -> SystemV
         drill=found.drill,
         entries=entries(plane, system=system, limit=_MOST_ENTRIES),
         example=_example(system, seen, found),
+        assistant=live_assistant(plane, seen, environment) if seen else None,
     )
 
 
