@@ -125,8 +125,7 @@ def _walk() -> list[tuple[tuple[str, ...], Any, list[Any]]]:
             child = where[name]
             if child.default_command is not None:
                 found.append(((*words, name), child, list(child.assemble_argument_collection())))
-            else:
-                visit(child, (*words, name))
+            visit(child, (*words, name))
 
     visit(app, ())
     order = {name: place for place, name in enumerate(_groups())}

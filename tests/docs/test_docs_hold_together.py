@@ -121,6 +121,7 @@ def test_every_manifest_in_the_docs_loads(place: str, text: str, tmp_path: Path)
         (tmp_path / name).mkdir()
     for name in ("model.skops", "flights.parquet", "baseline.sql", "train.py", "models/small.gguf", "docs/a.md"):
         (tmp_path / name).touch()
+    (tmp_path / "probes.txt").touch()
     (tmp_path / "prompt.md").write_text("# user\n{{ question }}\n")
     (tmp_path / "suites" / "live.yaml").write_text("all: {checks: {max_words: 100}}\n")
     (tmp_path / "interface.yaml").write_text(_INTERFACE)

@@ -1,4 +1,4 @@
-"""A provider changes its model without a word: it is found, told, answered by the failure plan, and accepted by a person.
+"""A provider changes its model without a word: it is found, told, answered by the failure plan and accepted.
 
 Real processes throughout: `roadworthy up` with control and a worker, providers on sockets of their own.
 """
@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from llm_kit import ANA, SYSTEM, Chat, chatting, pin_of, text_of
-from providers_kit import Ask, Fault, MockOpenAI, Reply
+from providers_kit import Ask, MockOpenAI, Reply
 from roadworthy.domain.exposure import answering
 from roadworthy.domain.incident import Incident
 from roadworthy.domain.objective import Signal
@@ -88,7 +86,7 @@ def has_reference(chat: Chat) -> None:
 
 
 def test_a_silent_change_opens_one_incident_and_the_fallback_answers(tmp_path):
-    """Other log-probabilities under the same name: alarm, incident, page, fallback, until a person accepts the model."""
+    """Other log-probabilities under the same name: alarm, incident, page, fallback, until a person accepts."""
     with MockOpenAI(script=Model()) as provider, watched(tmp_path, provider) as chat:
         has_reference(chat)
         assert text_of(chat.ask()) == "the model answers"
@@ -103,7 +101,7 @@ def test_a_silent_change_opens_one_incident_and_the_fallback_answers(tmp_path):
         (incident,) = incidents(chat)
         assert "main changed" in incident.title
         assert "roadworthy check" in incident.title
-        until(lambda: (chat.plane.home.root / "pages.jsonl").is_file(), "a page")
+        until((chat.plane.home.root / "pages.jsonl").is_file, "a page")
         assert "main changed" in (chat.plane.home.root / "pages.jsonl").read_text()
         checks = watch_of(chat).asked_at
         until(lambda: watch_of(chat).asked_at > checks + 5_000_000, "two more checks")

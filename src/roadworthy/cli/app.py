@@ -24,6 +24,6 @@ app = App(
     help_format="plaintext",
 )
 
-for _room in ("demos", "drills", "evaluating", "homes", "looking", "people", "projects", "traffic"):
+for _room in ("demos", "drills", "evaluating", "homes", "looking", "people", "pins", "projects", "traffic"):
     # Each registers its commands.
     import_module(f"roadworthy.cli.{_room}")

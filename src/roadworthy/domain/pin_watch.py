@@ -17,7 +17,7 @@ from roadworthy.domain.moment import Micros
 FEWEST_ROUNDS: Final = 3
 """From so many reference rounds on there are checks."""
 MOST_ROUNDS: Final = 10
-"""So many rounds make a reference; it then stands still, so that a change in small steps cannot move it along."""
+"""So many rounds make a whole reference; it then stands still, so that a change in small steps cannot move it along."""
 FEWEST_SIGHTINGS: Final = 3
 """So many live answers under another model's name are an alarm without a probe: the provider says so itself."""
 MOST_NAMES: Final = 64
@@ -140,6 +140,11 @@ class PinWatch:
     accepted_why: str = ""
 
     @property
+    def is_whole(self) -> bool:
+        """Claim that the reference has met enough days to know small changes from a day's noise."""
+        return self.rounds >= MOST_ROUNDS
+
+    @property
     def has_reference(self) -> bool:
         """Claim that there is something to compare with."""
         return self.rounds >= FEWEST_ROUNDS
@@ -177,20 +182,19 @@ class Spending:
 
 
 def referred(watch: PinWatch, reference: PinReference, made: Round) -> tuple[PinWatch, PinReference]:
-    """Add a round to the reference, while it is not whole."""
-    if len(reference.rounds) < MOST_ROUNDS:
-        reference = replace(reference, rounds=(*reference.rounds, made))
+    """Add a round to a reference that is too short for checks; whatever it says it is, is known from then on."""
+    reference = replace(reference, rounds=(*reference.rounds, made))
     said = known(watch.said, made.said)
     return replace(watch, rounds=len(reference.rounds), said=said, problem="", asked_at=made.at), reference
 
 
 def checked(
-    watch: PinWatch, reference: PinReference, rounds: Sequence[tuple[Round, Compared]]
+    watch: PinWatch, reference: PinReference, rounds: Sequence[tuple[Round, Compared]], *, apart: Micros = 0
 ) -> tuple[PinWatch, PinReference]:
     """Draw the conclusion of a check: one round, or two where the first was suspicious.
 
-    Rounds that are no alarm join a reference that is not whole yet, also a suspicious one that was not confirmed: it
-    shows the provider's own noise.
+    While the reference is not whole, a round that is no alarm joins it if the last one did so at least `apart` before,
+    so that it meets other days; and always a suspicious one that was not confirmed, for it shows the provider's noise.
     """
     is_alarm = len(rounds) > 1 and all(compared.is_suspicious for _, compared in rounds)
     newest, last = rounds[-1]
@@ -205,7 +209,11 @@ def checked(
     )
     if not is_alarm:
         for made in (made for made, _ in rounds if made.answers):
-            watch, reference = referred(watch, reference, made)
+            if len(reference.rounds) < MOST_ROUNDS and (len(rounds) > 1 or made.at - reference.rounds[-1].at >= apart):
+                reference = replace(reference, rounds=(*reference.rounds, made))
+        # A fingerprint that came with answers as before is harmless; a model's name is so only by a person's word.
+        harmless = (one for made, _ in rounds for one in made.said if one.model in watch.models)
+        watch = replace(watch, rounds=len(reference.rounds), said=known(watch.said, harmless))
     return replace(watch, finding=finding, problem="", asked_at=newest.at), reference
 
 

@@ -26,11 +26,11 @@ _FRAME_TOKENS: Final = 64
 class Heard:
     """What came back: the answers in the order of the questions, and what ended them early, if anything did.
 
-    `usage` is what all calls cost together, those without an answer included.
+    `usages` are what the calls cost, one each, that of a call without an answer included where it is known.
     """
 
     answers: Sequence[Completion]
-    usage: Usage
+    usages: Sequence[Usage]
     calls: int
     trouble: ProviderTrouble | None = None
 
@@ -59,7 +59,7 @@ def asker_of(root: Path, ended: Event) -> AskPin:
 
 async def _ask(model: ChatModel, requests: Sequence[Document], ended: Event) -> Heard:
     answers: list[Completion] = []
-    usage = Usage()
+    usages: list[Usage] = []
     trouble: ProviderTrouble | None = None
     calls = 0
     try:
@@ -71,13 +71,14 @@ async def _ask(model: ChatModel, requests: Sequence[Document], ended: Event) -> 
             try:
                 found = await model.complete(request, DEADLINE_S)
             except ProviderTrouble as met:
-                trouble, usage = met, usage + (met.usage or Usage())
+                trouble = met
+                usages += [met.usage] if met.usage is not None else []
                 break
             answers.append(found)
-            usage += found.usage
+            usages.append(found.usage)
     finally:
         await model.close()
-    return Heard(answers=answers, usage=usage, calls=calls, trouble=trouble)
+    return Heard(answers=answers, usages=usages, calls=calls, trouble=trouble)
 
 
 def likeliest(prompt: str) -> Document:

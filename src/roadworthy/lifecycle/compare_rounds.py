@@ -13,6 +13,8 @@ from roadworthy.stats.model_change import Change, border_prompts, first_token_ch
 BORDER_PROMPTS: Final = 5
 _BEYOND: Final = {Method.LOGPROBS: 1.25, Method.TOKENS: 1.0}
 _LEAST: Final = {Method.LOGPROBS: 0.005, Method.TOKENS: 0.0}
+_LEAST_AT_FIRST: Final = {Method.LOGPROBS: 0.05, Method.TOKENS: 0.3}
+"""While the reference has not met other days: a day's own noise is smaller, a requantised model is farther away."""
 
 
 def compare(watch: PinWatch, reference: PinReference, made: Round) -> Compared:
@@ -23,14 +25,15 @@ def compare(watch: PinWatch, reference: PinReference, made: Round) -> Compared:
     assert watch.method is not None, "a pin with a reference is asked in a known way"
     generator = np.random.default_rng([made.at % 2**63, len(reference.rounds)])
     change = _change(watch.method, reference, made, generator)
-    limit = max(_LEAST[watch.method], _BEYOND[watch.method] * change.usual)
+    least = (_LEAST if watch.is_whole else _LEAST_AT_FIRST)[watch.method]
+    limit = max(least, _BEYOND[watch.method] * change.usual)
     names = known((), made.said)
     return Compared(
         distance=change.distance,
         limit=limit,
         p_value=change.p_value,
         calls=change.calls,
-        is_far=change.suspicious,
+        is_far=change.suspicious and change.distance > limit,
         new_models=tuple(sorted({one.model for one in names} - watch.models)),
         new_fingerprints=tuple(sorted({one.fingerprint for one in names} - watch.fingerprints)),
     )

@@ -57,6 +57,9 @@ SOONER: Final = 72
 """Reference rounds, and checks out of turn, come at this part of the interval: five minutes of six hours."""
 AGAIN: Final = 12
 """After trouble the next try comes at this part of the interval."""
+JOINS_AFTER: Final = 4.5
+"""Rounds that join the reference are at least so many intervals apart: every fifth check does, which at six hours is
+another hour of another day."""
 _CANDIDATES_A_STEP: Final = 4
 _LEAST_PAUSE: Final[Micros] = SECOND // 10
 
@@ -246,7 +249,8 @@ class _Step:
         rounds = [self._compared()]
         if rounds[0][1].is_suspicious:
             rounds.append(self._compared())
-        watch, self._reference = checked(self._watch, self._reference, rounds)
+        apart = round(JOINS_AFTER * self._plan.probe_every)
+        watch, self._reference = checked(self._watch, self._reference, rounds, apart=apart)
         self._keep(watch, _part(self._plan, 1))
 
     def _compared(self) -> tuple[Round, Compared]:
@@ -273,7 +277,7 @@ class _Step:
         booked = spent.plus(pin.id, sum(most), len(requests))
         self._books.keep(spending=booked, system=system)
         heard = self._ask(pin, requests)
-        cost = pin.price.cost(heard.usage) if pin.price else 0
+        cost = sum(pin.price.cost(usage) for usage in heard.usages) if pin.price else 0
         if heard.trouble is not None and heard.trouble.usage is None and heard.calls:
             # The last call may have been billed all the same.
             cost += most[heard.calls - 1]

@@ -10,7 +10,7 @@ from roadworthy.domain.pin_watch import FEWEST_ROUNDS, FEWEST_SIGHTINGS, Method,
 from roadworthy.monitors.signals import no_data, signal
 from roadworthy.ports.monitor import PinSeen, View
 
-_NEXT = "roadworthy check tells what it changes, roadworthy pins accept takes it as it is"
+_NEXT = "roadworthy check shows what that does to the suite, and roadworthy pins accept takes the model as it is"
 
 
 class ModelChangeMonitor:
