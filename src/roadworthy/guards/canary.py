@@ -154,8 +154,9 @@ class CanaryStream:
         return Ruling(guard=CanaryGuard.name)
 
     def _compare(self, view: str) -> None:
-        if any(needle in view for needle in self._prompt.needles):
-            raise _blocked("canary", "the answer holds the canary of the system prompt")
+        for needle in self._prompt.needles:  # a generator would cost more than the searches
+            if needle in view:
+                raise _blocked("canary", "the answer holds the canary of the system prompt")
 
     def _watch_parts(self, piece: str) -> None:
         """Look for the canary's parts one after another, from where its first part was seen."""
