@@ -16,8 +16,8 @@ encode: Final = msgspec.json.Encoder().encode
 DONE: Final = b"data: [DONE]\n\n"
 _KINDS: Final[Mapping[int, tuple[str, str | None]]] = {
     400: ("invalid_request_error", None),
-    401: ("invalid_request_error", "invalid_api_key"),
-    403: ("invalid_request_error", "permission_denied"),
+    401: ("authentication_error", "invalid_api_key"),
+    403: ("permission_error", "permission_denied"),
     404: ("invalid_request_error", "model_not_found"),
     405: ("invalid_request_error", "method_not_allowed"),
     413: ("invalid_request_error", "request_too_large"),
