@@ -7,7 +7,7 @@ cursor into the log are saved in one transaction, so each frame counts once, who
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from roadworthy.domain.system import Policy
 from roadworthy.errors import Conflict, StoreError
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.buckets import Buckets, harm_key, merge_features
+from roadworthy.lifecycle.budgets import shares
 from roadworthy.lifecycle.chat_folder import ChatFolder
 from roadworthy.lifecycle.fold_chats import told
 from roadworthy.lifecycle.folding import (
@@ -62,16 +63,25 @@ class _Here(NamedTuple):
     environment: str
     policy: Policy
 
+    @property
+    def has_budgets(self) -> bool:
+        """Claim that what the system spends is capped."""
+        return bool(self.policy.serve.budgets)
+
     def of(self, release: str) -> tuple[str, str, str]:
         """Return the place of a release's buckets; an empty release is the whole system."""
         return (self.system, self.environment, release)
 
 
 class Observer:
-    """Looks at the record log for one control process. Not thread-safe: the leader's loop owns it."""
+    """Looks at the record log for one control process. Not thread-safe: the leader's loop owns it.
 
-    def __init__(self, plane: Plane) -> None:
+    `offer` is handed the records of each look once they are folded, for what is built from them besides.
+    """
+
+    def __init__(self, plane: Plane, offer: Callable[[Sequence[Record]], None] | None = None) -> None:
         self._plane = plane
+        self._offer = offer
         self._joiner = Joiner(plane.records)
         self._buckets = Buckets(plane.observations)
         self._references = References(plane)
@@ -109,6 +119,8 @@ class Observer:
             self._start_over()
             raise
         self._buckets.saved()
+        if self._offer is not None:
+            self._offer(frames.records)
         self._plane.records.mark_read(frames.cursor)
         return len(frames.records) + len(frames.outcomes)
 
@@ -322,6 +334,7 @@ class Observer:
             quality=self._buckets.between(place, start, _ALWAYS, "quality", QualityBucket),
             harm=harm,
             pins=() if whole else self._pins.seen(known.release, here.policy, here.environment),
+            budgets=shares(self._plane, here.system, here.environment, now) if whole and here.has_budgets else {},
             **self._chats.seen(place, known, now=now, start=start, window=watch.window),
         )
 

@@ -12,7 +12,7 @@ from roadworthy.manifest.defaults_v1 import TierDefaults
 
 MASKED: Final = ("secrets", "pii")
 DEADLINE_MS: Final = 60_000.0
-MONITORS: Final = ("cache", "cost", "first_token", "grounded", "guards", "model_change", "refusals", "tokens")
+MONITORS: Final = ("budget", "cache", "cost", "first_token", "grounded", "guards", "model_change", "refusals", "tokens")
 GUARDS: Final = ("canary", "limits")
 """In force without a word in the manifest; the others guard what the manifest tells them."""
 
@@ -53,6 +53,7 @@ _OBJECTIVES: Final = {
     "harm": "harm > 0",
     "model_change": "model_change > 0",
     "violations": "violations > 10% for 5m",
+    "budget": "budget > 90%",
 }
 _RULES: Final = (
     Rule(objective="errors", do=_HURTS),
@@ -60,6 +61,7 @@ _RULES: Final = (
     Rule(objective="harm", do=_HURTS),
     Rule(objective="model_change", do=(ActionKind.FALLBACK, ActionKind.PAGE)),
     Rule(objective="violations", do=_TELL),
+    Rule(objective="budget", do=_TELL),
 )
 
 TIERS: Final[Mapping[Tier, TierDefaults]] = {

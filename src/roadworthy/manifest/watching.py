@@ -25,7 +25,8 @@ from roadworthy.manifest.suites import suite_of
 from roadworthy.manifest.units import spell_number
 
 OPERATIONS: Final = frozenset({
-    "errors", "latency", "violations", "traffic", "freshness", "cache", "cost", "first_token", "guards", "tokens",
+    "errors", "latency", "violations", "traffic", "freshness", "budget", "cache", "cost", "first_token", "guards",
+    "tokens",
 })  # fmt: skip
 QUESTION_FEATURES: Final = ("question_words", "question_non_ascii", "question_abstained", "question_source")
 """What is watched of questions of kind llm, whose texts are not counted."""
@@ -74,6 +75,7 @@ def watch_plan(shape: ManifestShape, serve: ServePlan, interface: Interface | No
     conditions_of: dict[str, tuple[Condition, str]] = {
         name: (conditions.parse(text.format(deadline=deadline)), "")
         for name, text in reading.defaults.objectives.items()
+        if name != "budget" or serve.budgets
     }
     for name, condition in shape.watch.objectives.items():
         path = ("watch", "objectives", name)

@@ -100,7 +100,8 @@ class View:
     Buckets are oldest first; `answers` span `watch.window` of answered time, the others `watch.drift_window` of event
     time. `past_features` are the windows before, each merged to one bucket. Of kind llm only: `chats` span
     `watch.window`, `grounded` the drift window, `asked` is what the first questions of a release looked like (counts
-    by feature) and `asked_rows` how many of them are known while it is not yet complete.
+    by feature) and `asked_rows` how many of them are known while it is not yet complete; `budgets` are, for the whole
+    system, the largest share spent and the number of purses by budget.
     """
 
     system: str
@@ -121,6 +122,7 @@ class View:
     asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     asked_rows: int = 0
     pins: Sequence[PinSeen] = ()
+    budgets: Mapping[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
 
 
 class Monitor(Protocol):
