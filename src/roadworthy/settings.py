@@ -15,7 +15,8 @@ class Settings:
     used only when a home is created: `system`, or `replay:<time>` which starts there and is driven from outside.
     `listen_fd` is a listening socket that the data plane inherits from `up`, -1 for none: it binds its own port then.
     `crash_at` kills the process at a named crash point (tests). `actor` is the name under which a local command
-    line acts. `key` is the key that a client sends.
+    line acts. `key` is the key that a client sends. `traces_url` is where control
+    sends traces of the share `traces_share` of answers of kind llm; empty sends none.
     """
 
     home: Path = Path(".roadworthy")
@@ -30,6 +31,8 @@ class Settings:
     actor: str = ""
     key: str = ""
     url: str = ""
+    traces_url: str = ""
+    traces_share: float = 0.01
 
 
 def from_environment() -> Settings:
@@ -53,6 +56,8 @@ def from_environment() -> Settings:
         actor=read("ROADWORTHY_ACTOR", "") or read("USER", "") or read("LOGNAME", "") or "local",
         key=read("ROADWORTHY_KEY", ""),
         url=read("ROADWORTHY_URL", ""),
+        traces_url=read("ROADWORTHY_TRACES_URL", ""),
+        traces_share=float(read("ROADWORTHY_TRACES_SHARE", str(default.traces_share))),
     )
 
 

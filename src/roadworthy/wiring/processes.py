@@ -46,6 +46,7 @@ def control(settings: Settings, app_factory: AppFactory | None = None) -> None:
     """
     from roadworthy.lifecycle.observe import Observer
     from roadworthy.lifecycle.score_answers import AnswerScorer
+    from roadworthy.lifecycle.traces import Tracer
     from roadworthy.wiring import open_plane
 
     def judges_for(plane: Plane, candidate: Candidate, policy: Policy) -> Scorer:
@@ -56,9 +57,9 @@ def control(settings: Settings, app_factory: AppFactory | None = None) -> None:
 
     plane = open_plane(settings)
     try:
-        with listening(settings) as listener:
+        with listening(settings) as listener, Tracer(plane, settings.traces_url, settings.traces_share) as tracer:
             url = _url(listener)
-            observer = Observer(plane)
+            observer = Observer(plane, tracer.offer)
             scorer = AnswerScorer(plane, judges_for)
             work = Control(plane, observer.observe, observer.progress, url=url, score=scorer.score)
             app = (app_factory or _bare_app)(plane, work)
