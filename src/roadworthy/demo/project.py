@@ -1,4 +1,4 @@
-"""The demo's project: a folder with the prototype, a home with a replayed clock, the command line as a user runs it."""
+"""A demo's project: a folder as a user has it, a home, and the command line as a user runs it."""
 
 from __future__ import annotations
 
@@ -9,37 +9,24 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from roadworthy.demo.data import ExampleFiles, write_flights
 from roadworthy.errors import RoadworthyError, UnavailableError
 
-START = "2013-04-01T04:00:00Z"
-_FILES = ("system.yaml", "interface.yaml", "train.py", "baseline.sql")
-TEST = '''"""What must stay true of every candidate, whoever trained it."""
 
-
-def test_missing_weather_still_gets_an_answer(predict, rows):
-    """A station that reports nothing must not stop a passenger from being warned."""
-    weather = ("dewp", "humid", "wind_speed", "precip", "visib", "pressure")
-    for answer in predict([{**row, **dict.fromkeys(weather)} for row in rows]):
-        assert 0 <= answer["probability"] <= 1
-'''
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Project:
-    """A folder that a user might have, and what it takes to run commands in it."""
+    """A folder that a user might have, and what it takes to run commands in it. `variables` are settings of its own."""
 
     folder: Path
+    system: str
     port: int
     control_port: int
-    files: ExampleFiles
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
     key: str = ""
     log: list[str] = field(default_factory=list[str])
 
@@ -53,11 +40,11 @@ class Project:
         """Return the environment that commands run in."""
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("ROADWORTHY_")},
-            "ROADWORTHY_CLOCK": f"replay:{START}",
             "ROADWORTHY_PORT": str(self.port),
             "ROADWORTHY_CONTROL_PORT": str(self.control_port),
             "ROADWORTHY_ACTOR": "ana",
             "PYTHONDONTWRITEBYTECODE": "1",
+            **self.variables,
         }
 
     def run(self, *words: str, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
@@ -88,42 +75,61 @@ class Project:
         Raises:
             UnavailableError: it does not answer, or not with a document.
         """
-        line = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=30)
+        status, document = self.call(self.control_port, "GET", path)
+        if status != HTTPStatus.OK:
+            raise UnavailableError(f"GET {path} answered {status}")
+        return document
+
+    def call(self, port: int, method: str, path: str, body: Any = None, *, timeout_s: float = 60) -> tuple[int, Any]:
+        """Send one request with the project's key; return its status and its document, None where it has none.
+
+        Raises:
+            UnavailableError: nobody answers.
+        """
+        line = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
         try:
-            line.request("GET", path, headers={"authorization": f"Bearer {self.key}"})
+            line.request(method, path, None if body is None else json.dumps(body), headers)
             answer = line.getresponse()
-            body = answer.read()
-        except OSError as error:
-            raise UnavailableError(f"the control process does not answer: {error}") from error
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise UnavailableError(f"port {port} does not answer: {error}") from error
         finally:
             line.close()
-        if answer.status != HTTPStatus.OK:
-            raise UnavailableError(f"GET {path} answered {answer.status}")
-        return json.loads(body)
+        try:
+            return answer.status, json.loads(content)
+        except ValueError:
+            return answer.status, None
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start a command that goes on; its output goes to `up.log`."""
+        """Start a command of the package that goes on; its output goes to `up.log`."""
         self.log.append("roadworthy " + " ".join(words))
+        return self.spawn("-m", "roadworthy", *words)
+
+    def spawn(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start Python on something that goes on; its output goes to `up.log`."""
         with (self.folder / "up.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "roadworthy", *words],
-                cwd=self.folder,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
+                [sys.executable, *words], cwd=self.folder, env=self.environment, stdout=log, stderr=log
             )
 
-    def blind_to_drift(self) -> None:
-        """Set an objective for drift that nothing can break."""
-        path = self.folder / "system.yaml"
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("watch: {", "watch: {objectives: {drift: drift > 1000}, "), encoding="utf-8")
-        self.commit("Look away")
+    def edit(self, name: str, message: str, changes: Mapping[str, str]) -> None:
+        """Replace texts in a file of the project, and commit it, as a colleague's change would be.
 
-    def train_with(self, prototype: str, message: str) -> None:
-        """Put another prototype in the place of `train.py` and commit it, as a colleague's change would be."""
-        source = files("roadworthy.demo.flights").joinpath(prototype)
-        (self.folder / "train.py").write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+        Raises:
+            UnavailableError: a text to be replaced is not there.
+        """
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        for old, new in changes.items():
+            if old not in text:
+                raise UnavailableError(f"{name} does not say '{old}'")
+            text = text.replace(old, new)
+        self.write(name, message, text)
+
+    def write(self, name: str, message: str, text: str) -> None:
+        """Put a text in the place of a file of the project, and commit it."""
+        (self.folder / name).write_text(text, encoding="utf-8")
         self.commit(message)
 
     def commit(self, message: str) -> None:
@@ -132,26 +138,21 @@ class Project:
         _git(self.folder, "commit", "-q", "--allow-empty", "-m", message)
 
 
-def lay_out(folder: Path, port: int, control_port: int) -> Project:
-    """Make the project anew: data, prototype, manifest, a first commit and a home whose clock is replayed.
+def lay_out(project: Project, write: Callable[[Path], None]) -> None:
+    """Make a project's folder anew: what `write` puts there, and a first commit.
 
     Raises:
-        UnavailableError: the folder holds something that the demo did not make.
+        UnavailableError: the folder holds something that a demo did not make.
     """
+    folder = project.folder
     if folder.exists() and any(folder.iterdir()) and not (folder / ".made-by-demo").is_file():
         raise UnavailableError(f"{folder} is not empty", hint="choose another with --folder")
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / "tests").mkdir(parents=True)
+    folder.mkdir(parents=True)
     (folder / ".made-by-demo").touch()
-    made = write_flights(folder / "data")
-    for name in _FILES:
-        shutil.copyfile(str(files("roadworthy.demo.flights").joinpath(name)), folder / name)
-    (folder / "tests" / "test_system.py").write_text(TEST, encoding="utf-8")
-    (folder / ".gitignore").write_text(".roadworthy/\ndata/\n*.log\n*.jsonl\n__pycache__/\n", encoding="utf-8")
+    write(folder)
     _git(folder, "init", "-q")
-    project = Project(folder=folder, port=free(port), control_port=free(control_port), files=made)
     project.commit("Begin with the prototype")
-    return project
 
 
 def free(port: int) -> int:

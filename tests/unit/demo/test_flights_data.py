@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 
-from roadworthy.demo.data import FLIGHT_KNOWN_BEFORE, FLIGHT_OUTCOME, _package_folder, shuffled, write_flights
+from roadworthy.demo.data import FLIGHT_KNOWN_BEFORE, FLIGHT_OUTCOME, package_folder, shuffled, write_flights
 from roadworthy.errors import PluginError
 
 FLIGHT_HEADER = (
@@ -129,7 +129,7 @@ def test_columns_are_those_known_before_then_the_outcome(small):
 def test_a_package_that_is_missing_is_named_with_its_extra():
     """Without the demo extra one line says what to install."""
     with pytest.raises(PluginError, match="no_such_package_of_flights is not installed") as caught:
-        _package_folder("no_such_package_of_flights")
+        package_folder("no_such_package_of_flights")
     assert "roadworthy[demo]" in caught.value.hint
 
 

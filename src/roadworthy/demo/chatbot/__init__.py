@@ -1,0 +1,1 @@
+"""The chatbot example: a provider of its own, and the project's files."""
