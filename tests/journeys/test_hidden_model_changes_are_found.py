@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_kit import ANA, SYSTEM, Chat, chatting, pin_of, text_of
-from providers_kit import Ask, MockOpenAI, Reply
+from providers_kit import Ask, Fault, MockOpenAI, Reply
 from roadworthy.domain.exposure import answering
 from roadworthy.domain.incident import Incident
 from roadworthy.domain.objective import Signal
@@ -114,3 +114,45 @@ def test_a_silent_change_opens_one_incident_and_the_fallback_answers(tmp_path):
             present.route(chat.plane, SYSTEM, "live").champion,
         )
         assert verify_ledger(chat.plane.ledger).holds
+
+
+def test_another_model_name_in_live_answers_is_an_incident_within_a_look(tmp_path):
+    """A switch in the middle of a day, long before the next probe: three answers under another name are enough."""
+    quiet = {"probe_every": "1h"}
+    with MockOpenAI(script=Model()) as provider, watched(tmp_path, provider) as chat:
+        has_reference(chat)
+        chat.build(watch=quiet)
+        until(lambda: chat.ask().status == 200, "an answer")
+        asked = len(provider.script.asked)
+        provider.fault = Fault.WRONG_MODEL
+        for _ in range(4):
+            assert chat.ask().status == 200
+        until(lambda: bool(incidents(chat)), f"an incident; log: {chat.log()}")
+        assert "another-model" in incidents(chat)[0].title
+        assert len(provider.script.asked) - asked <= 10
+
+
+def test_noise_and_trouble_of_a_provider_are_no_alarm(tmp_path):
+    """Clean checks with noise, another fingerprint, a provider that is down for a while: told, and no incident."""
+    with MockOpenAI(script=Model(noise=0.02)) as provider, watched(tmp_path, provider) as chat:
+        has_reference(chat)
+        provider.fingerprint = "fp_new"
+        until(lambda: "fp_new" in watch_of(chat).finding.reason, f"the fingerprint is told; log: {chat.log()}")
+        provider.fault = Fault.FAILING
+        until(lambda: signal_of(chat).value is None, "no data while the provider is in trouble")
+        assert "could not be probed" in signal_of(chat).reason
+        provider.fault = None
+        until(lambda: signal_of(chat).value == 0.0, "data again")
+        assert incidents(chat) == []
+
+
+def test_the_next_pin_answers_when_the_first_one_changed(tmp_path):
+    """With a second pin in the manifest the same prompt goes on with it, before any baseline."""
+    with MockOpenAI(script=Model()) as first, MockOpenAI(script=Model(seed=3)) as second:
+        pins = {"main": pin_of(first), "spare": pin_of(second, model="mock-2")}
+        with watched(tmp_path, first, pins=pins) as chat:
+            has_reference(chat)
+            first.script = Model(seed=2)
+            until(lambda: chat.ask().headers.get("x-roadworthy-fallback") == "spare", f"spare; log: {chat.log()}")
+            assert {one.release for one in incidents(chat)} == {present.route(chat.plane, SYSTEM, "live").champion}
+            assert watch_of(chat, "spare").has_reference

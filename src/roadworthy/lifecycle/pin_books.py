@@ -125,9 +125,13 @@ class PinBooks:
         return {said_of(name): int(n) for name, n in document.items()}
 
     def keep(
-        self, watch: PinWatch | None = None, reference: PinReference | None = None, spending: Spending | None = None,
-        *, system: str,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        system: str,
+        watch: PinWatch | None = None,
+        reference: PinReference | None = None,
+        spending: Spending | None = None,
+    ) -> None:
         """Keep what is given, all or nothing.
 
         Raises:
@@ -135,10 +139,9 @@ class PinBooks:
             StoreError: the disk is full or read-only.
         """
         made: dict[BucketKey, Mapping[str, Any]] = {}
-        if watch is not None:
+        if watch is not None and reference is not None:
             made[_key(system, watch.id, _WATCH)] = to_doc(watch)
-            if reference is not None:
-                made[_key(system, watch.id, _REFERENCE)] = to_doc(reference)
+            made[_key(system, watch.id, _REFERENCE)] = to_doc(reference)
         if spending is not None:
             made[_key(system, "", _SPENDING)] = to_doc(spending)
 

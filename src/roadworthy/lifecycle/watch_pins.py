@@ -295,7 +295,7 @@ class _Step:
 
     def _keep(self, watch: PinWatch, pause: Micros) -> None:
         watch = replace(watch, due_at=self._now + pause, asked_at=max(watch.asked_at, self._now))
-        self._books.keep(watch, self._reference, system=watch.system)
+        self._books.keep(system=watch.system, watch=watch, reference=self._reference)
 
 
 def _part(plan: WatchPlan, of: int) -> Micros:
