@@ -199,9 +199,8 @@ class Observer:
         key = BucketKey(*here.of(release), 0, SAID)
         counts = self._buckets.get(key, dict[str, int]) or {}
         fresh = names_said(group)
-        if fresh:
-            names = [*counts, *(name for name in fresh if name not in counts)][:MOST_NAMES]
-            self._buckets.put(key, {name: counts.get(name, 0) + fresh.get(name, 0) for name in names})
+        names = [*counts, *(name for name in fresh if name not in counts)][:MOST_NAMES]
+        self._buckets.put(key, {name: counts.get(name, 0) + fresh.get(name, 0) for name in names})
 
     def _fold_features(self, here: _Here, known: Known, start: Micros, group: Sequence[Record]) -> None:
         assert known.reference is not None
