@@ -51,9 +51,7 @@ def accept(system: str, pin: str, *, why: Annotated[str, Parameter(help="why; it
     accept_pin(plane, system, pin, actor=actor, why=why)
     one = next(one for one in pins_of(plane, system) if one.pin.name == pin)
     told = f"{pin} is accepted as it answers now; new reference rounds begin"
-    return Reply(
-        data=_told(one), show=lines(told, "next, where the fallback answers: roadworthy start")
-    )
+    return Reply(data=_told(one), show=lines(told, "next, where the fallback answers: roadworthy start"))
 
 
 def _told(one: PinStatus) -> dict[str, Any]:
