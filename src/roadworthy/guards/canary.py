@@ -7,15 +7,24 @@ n-grams of words that the answer gives away, as in the usual tests of memorised 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Final, Self
 
-from roadworthy.guards.disguises import View, disguises, has_first_chunk, is_escaped, shares_chunks, views, whole_views
+from roadworthy.guards.disguises import (
+    View,
+    disguises,
+    folded,
+    has_first_chunk,
+    is_escaped,
+    shares_chunks,
+    views,
+    whole_views,
+)
 from roadworthy.guards.settled import settled
 from roadworthy.ports.chat import Document
-from roadworthy.ports.guard import Act, Blocked, GuardContext, Hit, Ruling
+from roadworthy.ports.guard import Act, Blocked, GuardContext, Hit, Ruling, allowed
 
 _WORD: Final = re.compile(r"\w+")
 _LEAST_CANARY: Final = 8
@@ -31,6 +40,7 @@ class Prompt:
 
     needles: tuple[str, ...]
     starts: frozenset[str]
+    shortest: int
     longest: int
     window: int
     canary: str
@@ -42,16 +52,20 @@ def prepared(canary: str, system_prompt: str, ngram: int) -> Prompt:
     """Return the disguises of a canary and the n-grams of a prompt."""
     needles = disguises(canary) if len(canary) >= _LEAST_CANARY else ()
     starts = frozenset(needle[:size] for needle in needles for size in range(1, len(needle)))
-    words = _WORD.findall(system_prompt.lower())
-    grams = frozenset(zip(*(words[at:] for at in range(ngram)), strict=False))
+    grams = frozenset(_grams(_WORD.findall(system_prompt.lower()), ngram))
     return Prompt(
         needles=needles,
         starts=starts,
+        shortest=min(map(len, needles), default=0),
         longest=max(map(len, needles), default=0),
         window=_ESCAPED_LETTER * (len(canary) + 2),
         canary=needles[0] if needles else "",
         grams=grams,
     )
+
+
+def _grams(words: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[at:] for at in range(size)), strict=False)
 
 
 class CanaryGuard:
@@ -81,7 +95,7 @@ class CanaryGuard:
     def question(self, request: Document, context: GuardContext) -> Ruling:
         """Let every question pass: the prompt itself is part of it."""
         del request, context
-        return Ruling(guard=self.name)
+        return allowed(self.name)
 
     def answer(self, text: str, context: GuardContext) -> Ruling:
         """Block an answer that gives the prompt away."""
@@ -120,9 +134,10 @@ class CanaryStream:
             Blocked: it gives the prompt away.
         """
         if self._prompt.needles:
-            for view in whole_views(text):
-                self._compare(view)
-            if shares_chunks(text, self._prompt.canary):
+            found = list(whole_views(text))
+            # Searched as one text: what parts them stands in no needle, and a short reading can hold none.
+            self._compare("\n".join([view for view in found if len(view) >= self._prompt.shortest]))
+            if shares_chunks(found[0], self._prompt.canary):
                 raise _in_parts()
         self._overlap(text + " ")
 
@@ -135,7 +150,8 @@ class CanaryStream:
         window = self._prompt.window if is_escaped(self._text) else self._prompt.window // 2
         open_from, before = len(self._text), max(0, len(self._text) - window - len(piece))
         for view in views(self._text[before:]):
-            self._compare(view.text)
+            if len(view.text) >= self._prompt.shortest:
+                self._compare(view.text)
             open_from = min(open_from, before + self._begun(view))
         self._watch_parts(piece)
         until = max(self._left, open_from)
@@ -151,7 +167,7 @@ class CanaryStream:
 
     def ruling(self) -> Ruling:
         """Say that nothing was found: what is found blocks."""
-        return Ruling(guard=CanaryGuard.name)
+        return allowed(CanaryGuard.name)
 
     def _compare(self, view: str) -> None:
         for needle in self._prompt.needles:  # a generator would cost more than the searches
@@ -161,9 +177,10 @@ class CanaryStream:
     def _watch_parts(self, piece: str) -> None:
         """Look for the canary's parts one after another, from where its first part was seen."""
         self._parts += piece
-        if not has_first_chunk(self._parts, self._prompt.canary):
+        view = folded(self._parts)
+        if not has_first_chunk(view, self._prompt.canary):
             self._parts = self._parts[-self._prompt.window :]
-        elif shares_chunks(self._parts, self._prompt.canary):
+        elif shares_chunks(view, self._prompt.canary):
             raise _in_parts()
         else:
             self._parts = self._parts[-_PARTS:]
@@ -178,7 +195,7 @@ class CanaryStream:
 
     def _overlap(self, piece: str) -> None:
         """Count the prompt's n-grams in the words that are complete."""
-        if not self._prompt.grams:
+        if self._most > len(self._prompt.grams):  # a prompt so short is not told from common words
             return
         text = (self._unfinished + piece).lower()
         tail = len(text)
@@ -186,10 +203,7 @@ class CanaryStream:
             tail -= 1
         self._unfinished = text[tail:]
         words = (*self._words, *_WORD.findall(text[:tail]))
-        for at in range(len(words) - self._ngram + 1):
-            gram = words[at : at + self._ngram]
-            if gram in self._prompt.grams:
-                self._seen.add(gram)
+        self._seen |= self._prompt.grams.intersection(_grams(words, self._ngram))
         self._words = words[len(words) - min(len(words), self._ngram - 1) :]
         if len(self._seen) >= self._most:
             share = len(self._seen) / len(self._prompt.grams)

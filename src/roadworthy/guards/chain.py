@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from roadworthy.ports.chat import Document
-from roadworthy.ports.guard import Act, Blocked, Guard, GuardContext, Ruling, StreamGuard
+from roadworthy.ports.guard import Act, Blocked, Guard, GuardContext, Ruling, StreamGuard, allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class GuardChain:
         rulings: list[Ruling] = []
         for guard in self.guards:
             ruling = guard.answer(text, context)
-            rulings.append(replace(ruling, text=""))
+            rulings.append(_textless(ruling))
             if ruling.action is Act.BLOCK:
                 return _blocked(ruling, rulings)
             text = ruling.text
@@ -108,9 +108,14 @@ class ChainStream:
         return next((ruling.finish for ruling in self.rulings() if ruling.finish), "")
 
 
+def _textless(ruling: Ruling) -> Ruling:
+    has_nothing_to_say = ruling.action is Act.ALLOW and not (ruling.hits or ruling.reason or ruling.finish)
+    return allowed(ruling.guard) if has_nothing_to_say else replace(ruling, text="")
+
+
 def _strictest(rulings: Sequence[Ruling]) -> Act:
-    acts = {ruling.action for ruling in rulings}
-    return next((act for act in (Act.BLOCK, Act.ALTER) if act in acts), Act.ALLOW)
+    acts = [ruling.action for ruling in rulings]
+    return Act.BLOCK if Act.BLOCK in acts else Act.ALTER if Act.ALTER in acts else Act.ALLOW
 
 
 def _blocked(ruling: Ruling, rulings: Sequence[Ruling]) -> Guarded:

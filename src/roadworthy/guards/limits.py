@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Self, cast
 from roadworthy.guards.questions import texts_of
 from roadworthy.guards.settled import settled
 from roadworthy.ports.chat import Document
-from roadworthy.ports.guard import Act, GuardContext, Hit, Ruling
+from roadworthy.ports.guard import Act, GuardContext, Hit, Ruling, allowed
 
 _BYTES_A_TOKEN: Final = 4
 _A_MESSAGE: Final = 4
@@ -63,7 +63,7 @@ class LimitsGuard:
         }
         passed = {name: size for name, size in sizes.items() if 0 < self._most(name, context) < size}
         if not passed:
-            return Ruling(guard=self.name)
+            return allowed(self.name)
         told = ", ".join(
             f"{name} is {size:,}, allowed are {self._most(name, context):,}" for name, size in sorted(passed.items())
         )
@@ -122,7 +122,7 @@ class LimitedStream:
     def ruling(self) -> Ruling:
         """Say whether and why the answer was cut."""
         if not self._cut:
-            return Ruling(guard=LimitsGuard.name)
+            return allowed(LimitsGuard.name)
         reason = f"the answer was cut at {self._cut}"
         return Ruling(guard=LimitsGuard.name, action=Act.ALTER, hits=(Hit(self._cut),), reason=reason, finish=_CUT)
 

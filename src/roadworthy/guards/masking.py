@@ -20,6 +20,7 @@ CLASSES: Final = frozenset((*PERSONAL, KEY))
 
 # A mark ends the word before it, so that the next of several that touch is seen at the next look only.
 _LOOKS: Final = 64
+_NOTHING: Final[Mapping[str, int]] = {}
 
 
 class Masked(NamedTuple):
@@ -45,11 +46,14 @@ def mask(text: str, classes: Collection[str] = CLASSES) -> Masked:
         classes: the classes that may NOT stay; a name that no rule can find (such as `health`) finds nothing.
     """
     forbidden = frozenset(classes)
+    spans = sensitive_spans(text, forbidden)
+    if not spans:
+        return Masked(text, _NOTHING)
     counts: Counter[str] = Counter()
     for _ in range(_LOOKS):
+        counts.update(counted(spans))
+        text = replaced(text, spans)
         spans = sensitive_spans(text, forbidden)
         if not spans:
             break
-        counts.update(counted(spans))
-        text = replaced(text, spans)
     return Masked(text, counts)

@@ -14,7 +14,7 @@ from roadworthy.guards.questions import rewritten
 from roadworthy.guards.settled import settled
 from roadworthy.guards.spans import Span, hits_of
 from roadworthy.ports.chat import Document
-from roadworthy.ports.guard import Act, GuardContext, Ruling
+from roadworthy.ports.guard import Act, GuardContext, Ruling, allowed
 
 _ACTS: Final = ("mask", "block", "allow")
 
@@ -55,7 +55,7 @@ class SensitiveGuard:
         """Mask or block what the caller wrote."""
         classes = self.forbidden(context)
         if self._on_question == "allow" or not classes:
-            return Ruling(guard=self.name)
+            return allowed(self.name)
         counts: Counter[str] = Counter()
 
         def masked(text: str) -> str:
@@ -65,7 +65,7 @@ class SensitiveGuard:
 
         altered = rewritten(request, masked)
         if not counts:
-            return Ruling(guard=self.name)
+            return allowed(self.name)
         if self._on_question == "block":
             return self._blocked(counts)
         return Ruling(guard=self.name, action=Act.ALTER, hits=hits_of(counts), reason=_found(counts), request=altered)

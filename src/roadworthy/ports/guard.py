@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, Protocol, Self
 
 from roadworthy.ports.chat import Document
@@ -42,6 +43,12 @@ class Ruling:
     reason: str = ""
     request: Document | None = None
     finish: str = ""
+
+
+@cache
+def allowed(guard: str) -> Ruling:
+    """Return the ruling of a guard that has nothing to say of a question or a stream: the same one every time."""
+    return Ruling(guard=guard)
 
 
 class Blocked(Exception):
@@ -82,7 +89,7 @@ class GuardContext:
     output_schema: Mapping[str, Any] | None = None
     passages: tuple[str, ...] = ()
     allowed_classes: frozenset[str] = frozenset()
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
 
 
 class StreamGuard(Protocol):
