@@ -1,4 +1,4 @@
-"""Build a candidate of kind llm: prompt, pins, tools and guards in one artifact, the index and local models beside it."""
+"""Build a candidate of kind llm: prompt, pins, tools and guards in one artifact; index and local models beside it."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def _probes(folder: Path, pin: Pin) -> tuple[str, ...]:
     return found
 
 
-def _json(folder: Path, name: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
+def _json(folder: Path, name: str, kind: type[list[Any] | dict[str, Any]]) -> Any:
     """Read a JSON file of the project.
 
     Raises:

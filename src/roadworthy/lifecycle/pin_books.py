@@ -16,6 +16,7 @@ from roadworthy.domain.pin_watch import PROMPTS, PinReference, PinWatch, Said, S
 from roadworthy.domain.record import Flag, Record
 from roadworthy.domain.release import Release
 from roadworthy.domain.system import Policy
+from roadworthy.errors import ArtifactError
 from roadworthy.lifecycle import present
 from roadworthy.ports.monitor import PinSeen
 from roadworthy.ports.observations import BucketKey
@@ -45,15 +46,17 @@ class PinBooks:
     def assistant(self, release: Release) -> Assistant | None:
         """Return what a release of kind llm does with a question; None for another kind.
 
-        Raises:
-            ArtifactError: its bytes are missing or altered.
+        Also None while its bytes are missing or altered: who serves it says so, and the others are watched on.
         """
         if release.id not in self._assistants:
             model = release.candidate.artifact("model")
-            is_llm = model is not None and model.format == "llm"
-            self._assistants[release.id] = (
-                _ASSISTANT(self._plane.artifacts.get(model.digest)) if is_llm and model is not None else None
-            )
+            if model is None or model.format != "llm":
+                self._assistants[release.id] = None
+                return None
+            try:
+                self._assistants[release.id] = _ASSISTANT(self._plane.artifacts.get(model.digest))
+            except ArtifactError:
+                return None
         return self._assistants[release.id]
 
     def pins(self, release: Release, policy: Policy) -> tuple[Pin, ...]:

@@ -17,6 +17,7 @@ from roadworthy.domain.condition import Comparison, Condition
 from roadworthy.domain.failure_plan import ActionKind, Intent
 from roadworthy.domain.interface import Field, FieldType, Interface, Task
 from roadworthy.domain.ledger import Noun
+from roadworthy.domain.llm import TEXT_OUTPUTS
 from roadworthy.domain.objective import Light, Objective, Signal, Watch
 from roadworthy.domain.principal import Actor
 from roadworthy.domain.rollout import Harm, Progress
@@ -224,7 +225,7 @@ def test_a_release_is_found_by_six_digits(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("task", "names"),
-    [(Task.BINARY, ("probability", "label")), (Task.REGRESSION, ("value",)), (Task.TEXT, ("text",))],
+    [(Task.BINARY, ("probability", "label")), (Task.REGRESSION, ("value",)), (Task.TEXT, TEXT_OUTPUTS)],
 )
 def test_outputs_are_named_by_their_task(task: Task, names: tuple[str, ...]) -> None:
     """What came out is read with its name; more of it is numbered."""

@@ -382,3 +382,12 @@ def test_a_price_decides_what_is_booked(tmp_path):
     world.watcher.watch()
     assert world.books.spending("desk").picos[MAIN.id] == 7 * 6
     world.plane.close()
+
+
+def test_a_release_whose_prompt_is_lost_is_not_watched_and_stops_nothing(world):
+    """Who serves it says that its bytes are gone; every other watch goes on."""
+    release = world.releases["v1"]
+    model = release.candidate.artifact("model")
+    world.plane.artifacts.path(model.digest).unlink()
+    assert world.books.assistant(release) is None
+    assert world.books.pins(release, world.policy) == ()
