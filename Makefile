@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test lint bench bench-llm chaos docs lock clean
+.PHONY: demo demo-llm test lint bench bench-llm chaos docs lock clean
 
 demo: .venv/.demo ; $(BIN)/roadworthy demo $(ARGS)
 test: .venv/.dev ; .ci/test
 lint: .venv/.dev ; .ci/lint
 bench: .venv/.dev ; $(BIN)/python benchmarks/run.py $(ARGS)
 bench-llm: .venv/.dev ; $(BIN)/python benchmarks/llm_gateway.py $(ARGS)
+demo-llm: .venv/.demo-llm ; $(BIN)/roadworthy demo-llm $(ARGS)
 chaos: .venv/.dev ; $(BIN)/python tests/faults/chaos.py $(ARGS)
 docs: .venv/.dev ; $(BIN)/zensical build --strict
 lock: ; .ci/lock
