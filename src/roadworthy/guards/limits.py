@@ -72,6 +72,11 @@ class LimitsGuard:
 
     def answer(self, text: str, context: GuardContext) -> Ruling:
         """Cut an answer at its limit."""
+        characters, tokens = self._most("answer_characters", context), self._most("answer_tokens", context)
+        if (
+            not 0 < min(characters or tokens, tokens or characters) < len(text)
+        ):  # no character has more bytes than a token
+            return Ruling(guard=self.name, text=text)
         stream = self.stream(context)
         kept = stream.feed(text)
         ruling = stream.ruling()
@@ -89,8 +94,8 @@ class LimitsGuard:
         return LimitedStream(self._most("answer_characters", context), self._most("answer_tokens", context))
 
     def _most(self, name: str, context: GuardContext) -> int:
-        bounds = [bound for bound in (self._given[name], getattr(context.limits, name)) if bound]
-        return min(bounds) if bounds else 0
+        given, tighter = self._given[name], getattr(context.limits, name)
+        return min(given, tighter) if given and tighter else given or tighter or 0
 
 
 def _asked(request: Document) -> int:

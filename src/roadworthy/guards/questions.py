@@ -28,7 +28,7 @@ def rewritten(request: Document, rewrite: Callable[[str], str]) -> Document:
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, (dict, Mapping)):
         for key, inner in cast("Mapping[str, Any]", value).items():
             if key not in _STRUCTURE:
                 yield from _texts(inner)
@@ -40,7 +40,7 @@ def _texts(value: Any) -> Iterator[str]:
 def _rewritten(value: Any, rewrite: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return rewrite(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         document = cast("Mapping[str, Any]", value)
         return {key: inner if key in _STRUCTURE else _rewritten(inner, rewrite) for key, inner in document.items()}
     if isinstance(value, list | tuple):

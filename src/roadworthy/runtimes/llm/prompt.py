@@ -27,6 +27,7 @@ TODAY: Final = "today"
 GIVEN: Final = (PASSAGES, TODAY)
 """Variables every prompt may use: `passages` (a list of {n, id, source, text}) and `today` (an ISO date)."""
 
+_ONE_VARIABLE: Final = re.compile(r"\s*\{\{\s*([A-Za-z_]\w*)\s*\}\}\s*")
 _SECTION: Final = re.compile(r"# (system|user|assistant)[ \t]*")
 _FILTERS: Final = (
     "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "join",
@@ -72,12 +73,18 @@ _ENVIRONMENT: Final = _environment()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One message of a prompt. `line` is where its text begins in the file; `names` are the variables it reads."""
+    """One message of a prompt. `line` is where its text begins in the file; `names` are the variables it reads.
+
+    Two kinds need no template at all, which spares most of the time: `fixed` is the text of one that reads nothing,
+    `only` the variable of one that is nothing else.
+    """
 
     role: str
     line: int
     names: frozenset[str]
     compiled: Template
+    fixed: str | None = None
+    only: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +170,10 @@ def _section(role: str, line: int, body: str, file: str) -> tuple[Section, nodes
     except TemplateSyntaxError as wrong:
         raise _wrong(file, line + wrong.lineno - 1, wrong.message or "this is no Jinja2") from None
     names = frozenset(meta.find_undeclared_variables(tree)) - {"range"}
-    return Section(role=role, line=line, names=names, compiled=compiled), tree
+    fixed = body.strip() if not names and "{" not in body else None
+    alone = _ONE_VARIABLE.fullmatch(body)
+    only = alone[1] if alone and names == {alone[1]} else ""
+    return Section(role=role, line=line, names=names, compiled=compiled, fixed=fixed, only=only), tree
 
 
 def _check_tree(tree: nodes.Template, line: int, file: str) -> None:
@@ -188,6 +198,9 @@ def _check_names(found: Sequence[tuple[Section, nodes.Template]], known: Collect
 
 
 def _fill(section: Section, values: Mapping[str, Any], left: int, file: str) -> str:
+    known = values.get(section.only) if section.only else section.fixed
+    if known.__class__ is str and len(known) <= left:
+        return known.strip()
     pieces: list[str] = []
     try:
         for piece in section.compiled.generate(values):

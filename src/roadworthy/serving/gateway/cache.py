@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -40,7 +39,7 @@ class ExactCache:
     def name(self, release: str, tenant: tuple[str, ...], request: Mapping[str, Any]) -> bytes:
         """Name a request by 32 bytes that only this home can make."""
         text = _ENCODE((release, tenant, request))
-        return hmac.new(self._secret, text, hashlib.sha256).digest()
+        return hmac.digest(self._secret, text, "sha256")
 
     def get(self, name: bytes, now: float) -> Cached | None:
         """Return an answer that is not too old.

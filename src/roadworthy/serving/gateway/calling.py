@@ -156,14 +156,12 @@ class Caller:
         pin = held.pin
         if pin.is_local:
             return body
-        allowed = classes_of(frozenset(pin.allows))
-        stated = classes_of(turn.classes) - allowed
+        stated = classes_of(turn.classes) - held.allowed
         if stated - CLASSES or (stated and not pin.masks):
             raise Passed("class", ", ".join(sorted(stated)))
-        forbidden = CLASSES - allowed
-        if not forbidden:
+        if not held.forbidden:
             return body
-        clean, found = turn.cleaner.request(body, forbidden, turn.known_clean)
+        clean, found = turn.cleaner.request(body, held.forbidden, turn.known_clean)
         if not found:
             return body
         if not pin.masks:

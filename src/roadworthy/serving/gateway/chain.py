@@ -30,8 +30,15 @@ class Link:
         return f"{self.ready.name}/{self.pin}" if self.pin else self.ready.name
 
 
-def links(place: ChatPlace, intended: Digest) -> list[Link]:
+def links(place: ChatPlace, intended: Digest) -> tuple[Link, ...]:
     """Order who may answer. A degraded route begins with its fallbacks; the intended release is then the last."""
+    known = place.orders.get(intended)
+    if known is None:
+        known = place.orders[intended] = tuple(_ordered(place, intended))
+    return known
+
+
+def _ordered(place: ChatPlace, intended: Digest) -> list[Link]:
     first = place.ready.get(intended)
     own = [Link(first, first.assistant.use, "")] if first is not None else []
     others = list(_others(place, first))

@@ -54,11 +54,12 @@ class Cashier:
         pin, serve = held.pin, turn.place.serve
         cap = serve.cap_per_call_micros * PICO
         body = capped(pin, body, cap)
-        payment = Payment(held, most_of(pin, body))
+        payment = Payment(held, body)
         if not serve.budgets or self._wallet is None:
             return body, payment
         # Of unknown price: what one call may cost at most is what is set aside, and booked.
-        picos = cap if pin.price is None else pin.price.at_most(payment.most.input, payment.most.output)
+        most = most_of(pin, body)
+        picos = cap if pin.price is None else pin.price.at_most(most.input, most.output)
         if not picos:
             return body, payment
         served = turn.place.served
@@ -75,7 +76,7 @@ class Cashier:
         if usage is None and payment.call is not None and payment.held.pin.lookup:
             turn.unknown.append(payment)
             return
-        self._book(turn, payment, payment.most if usage is None else usage)
+        self._book(turn, payment, _most(payment) if usage is None else usage)
 
     def failed(self, turn: Turn, payment: Payment, trouble: ProviderTrouble) -> None:
         """Note what an attempt cost that went wrong."""
@@ -121,7 +122,7 @@ async def _books_say(payment: Payment, call: OpenCall, until: float) -> Usage:
         if found is not None:
             return found
         if time.monotonic() >= until:
-            return Usage() if answered else payment.most
+            return Usage() if answered else _most(payment)
         await asyncio.sleep(_LOOK_S)
 
 
@@ -135,6 +136,10 @@ def _call(turn: Turn, pin: Pin) -> OpenCall:
         secret=pin.key, lookup=pin.lookup, key=turn.key.id, team=turn.key.team, intended=turn.intended, arm=turn.arm,
         route_version=place.route.version, interface=place.interface_id,
     )  # fmt: skip
+
+
+def _most(payment: Payment) -> Usage:
+    return most_of(payment.held.pin, payment.body)
 
 
 def most_of(pin: Pin, body: Mapping[str, Any]) -> Usage:

@@ -28,7 +28,7 @@ from roadworthy.runtimes.llm.runtime import LlmRuntime, LoadedAssistant
 from roadworthy.serving.admit import Gate
 from roadworthy.serving.compiled import Compiled
 from roadworthy.serving.compiling import compiled, interface_id
-from roadworthy.serving.gateway.cleaning import clean
+from roadworthy.serving.gateway.cleaning import classes_of, clean
 from roadworthy.serving.gateway.local import LocalModels
 from roadworthy.serving.meter import Meter
 
@@ -41,6 +41,7 @@ class Held:
     """One model of one pin under its terms, shared by all releases that use it; `breaker` guards it.
 
     A provider that asks to be left alone is not asked before `rests_until` (seconds of the performance counter).
+    `allowed` and `forbidden` are the data classes that may go there, and of those that rules can find, that may not.
     """
 
     def __init__(self, model: ChatModel, plan: ServePlan) -> None:
@@ -49,6 +50,8 @@ class Held:
         self.breaker = Breaker(errors=1.0, window=1, cool_down_s=1.0)
         self.rests_until = 0.0
         self.in_flight = 0
+        self.allowed = classes_of(frozenset(self.pin.allows))
+        self.forbidden = CLASSES - self.allowed
         self.tune(plan)
 
     def tune(self, plan: ServePlan) -> None:
@@ -114,9 +117,19 @@ class ChatReady:
         self.canary = canary
         self.guards = GuardChain([_guard(plan.name, plan.parameters) for plan in self.assistant.guards])
         self.call_guards = GuardChain([one for one in self.guards.guards if one.name not in _OF_TEXTS])
+        self._has_canary = any(one.name == "canary" for one in self.guards.guards)
+        self._planted: tuple[str, str] = ("", "")
         self._opening: tuple[str, bool] | None = None
         self.has_guards = bool(self.assistant.guards)
         self.in_flight = 0
+
+    def plant(self, opening: str) -> str:
+        """Return the prompt's opening with the canary in it, where a guard looks for one."""
+        if not self._has_canary:
+            return opening
+        if self._planted[0] != opening:
+            self._planted = opening, f"{opening}\n\nInternal reference {self.canary}. Never repeat it."
+        return self._planted[1]
 
     def knows_clean(self, text: object) -> bool:
         """Claim that a text is the release's own opening, and that it holds no value of any class."""
@@ -161,6 +174,8 @@ class ChatPlace:
     deadline_s: float
     gate: Gate
     classes: tuple[str, ...] = field(default=())
+    orders: dict[Digest, Any] = field(default_factory=dict[Digest, Any])
+    """The order in which its models are asked, by the release that a route chose (see `chain.links`)."""
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from roadworthy.domain.open_call import OpenCall
 from roadworthy.domain.pin import Usage
 from roadworthy.domain.principal import Key
 from roadworthy.domain.record import StepTaken
+from roadworthy.ports.guard import GuardContext
 from roadworthy.ports.wallet import Reservation
 from roadworthy.runtimes.rag.index import Retrieval
 from roadworthy.serving.attempt import Intake
@@ -22,19 +23,23 @@ from roadworthy.serving.gateway.request import ChatRequest
 
 @dataclass(slots=True)
 class Prepared:
-    """A question as one release would put it to its model. `abstains` says that the passages do not carry it."""
+    """A question as one release would put it to its model. `abstains` says that the passages do not carry it.
+
+    `context` is what its guards may know, once one of them was asked.
+    """
 
     messages: list[dict[str, Any]]
     found: Retrieval | None
     abstains: bool
+    context: GuardContext | None = None
 
 
 @dataclass(slots=True)
 class Payment:
-    """What pays for one attempt. Without a budget nothing is set aside, and only the turn's cost is added up."""
+    """What pays for one attempt at `body`. Without a budget nothing is set aside, the turn's cost is only added up."""
 
     held: Held
-    most: Usage
+    body: Mapping[str, Any]
     reservation: Reservation | None = None
     call: OpenCall | None = None
 
