@@ -10,22 +10,33 @@ from cyclopts import Parameter
 from roadworthy.cli import context
 from roadworthy.cli.app import PROJECT, app
 from roadworthy.cli.reply import Reply, lines
+from roadworthy.errors import NotFoundError
 
-_FOLDER = Path("roadworthy-demo")
+_FOLDERS = {"flights": Path("roadworthy-demo"), "chat": Path("roadworthy-demo-chat")}
 
 
 @app.command(group=PROJECT)
 def demo(
+    story: str = "flights",
     *,
     leave: Annotated[bool, Parameter(name="--exit", negative="", help="end when the story is told")] = False,
-    folder: Annotated[Path, Parameter(help="where the project is made")] = _FOLDER,
+    folder: Annotated[Path | None, Parameter(help="where the project is made")] = None,
     sabotage: Annotated[str, Parameter(help="spoil one step, to see that the check finds it")] = "",
 ) -> Reply:
-    """Tell the main job on real flights: refuse, release, watch, roll back, explain, drill. Then stay up."""
-    from roadworthy.demo.story import tell
+    """Tell the main job on real parts, then stay up: refuse, release, watch, go wrong, recover, explain.
 
+    Args:
+        story: `flights`, a model of flight delays; or `chat`, a chatbot over this project's docs.
+    """
+    if story == "chat":
+        from roadworthy.demo.chat_story import tell
+    elif story == "flights":
+        from roadworthy.demo.story import tell
+    else:
+        raise NotFoundError.among("story", story, ["chat", "flights"])
     found = context.settings()
-    code = tell(folder, stay=not leave, sabotage=sabotage, port=found.port, control_port=found.control_port)
+    place = folder or _FOLDERS[story]
+    code = tell(place, stay=not leave, sabotage=sabotage, port=found.port, control_port=found.control_port)
     return Reply(data={"holds": code == 0}, exit_code=code)
 
 

@@ -76,23 +76,30 @@ def served(text):
 def recomputed(claims, rows, broken, metrics, record):
     """Return what each claim comes to when it is worked out again."""
     about = [row for row in rows if row["system"] == claims["system"]]
+    done = [row["subject"] for row in about if row["kind"] == "action.done"]
+    return {
+        **STORIES[claims["system"]](claims, about),
+        "requests that failed": served(metrics).get("5", 0),
+        "answers without a record": total(metrics, "unrecorded"),
+        "answers = records + counted losses": (
+            total(metrics, "answers") == total(metrics, "records") + total(metrics, "unrecorded")
+        ),
+        "the last answer is explained": explained(record),
+        "ledger entries that do not hold": broken,
+        "state changes carried out twice": len(done) - len(set(done)),
+    }
 
-    def subjects(kind):
-        return [row["subject"] for row in about if row["kind"] == kind]
 
+def flights(claims, about):
+    """Work out the claims of the flights' story."""
     bad, good = claims["bad"], claims["good"]
-    failed = sorted(
-        row["after"]["gate"]
-        for row in about
-        if row["kind"] == "verdict.given" and row["after"]["candidate"] == bad and row["after"]["state"] == "fail"
-    )
     admitted = [row for row in about if row["kind"] == "release.admitted" and row["subject"] == bad]
     forced = [row for row in about if row["kind"] == "route.changed" and champion(row) == bad]
     after = [row for row in about if forced and row["seq"] > forced[0]["seq"] and row["kind"] == "route.changed"]
     back = next((row for row in after if champion(row) != bad), None)
     drills = {row["after"]["fault"]: row["after"] for row in about if row["kind"] == "drill.finished"}
     return {
-        "gates that refused the bad model": ", ".join(dict.fromkeys(failed)),
+        "gates that refused the bad model": refusing(about, bad),
         "the bad model was admitted before it was forced": bool(
             admitted and forced and admitted[0]["seq"] < forced[0]["seq"] and not admitted[0]["after"]["forced_by"]
         ),
@@ -105,16 +112,48 @@ def recomputed(claims, rows, broken, metrics, record):
         ),
         "the bad release was rolled back by": back["actor"] if back else "nobody",
         "and the champion became": name_of(about, champion(back)) if back else "",
-        "requests that failed": served(metrics).get("5", 0),
-        "answers without a record": total(metrics, "unrecorded"),
-        "answers = records + counted losses": (
-            total(metrics, "answers") == total(metrics, "records") + total(metrics, "unrecorded")
-        ),
-        "the last answer is explained": explained(record),
         "faults drilled and restored": sum(1 for one in drills.values() if one["restored_after_s"] is not None),
-        "ledger entries that do not hold": broken,
-        "state changes carried out twice": len(subjects("action.done")) - len(set(subjects("action.done"))),
     }
+
+
+def docs(claims, about):
+    """Work out the claims of the chatbot's story, from the ledger and the books of the provider."""
+    with Path(claims["books"]).open() as lines:
+        bills = [json.loads(line) for line in lines]
+    opened = [row for row in about if row["kind"] == "incident.opened" and row["after"]["objective"] == "model_change"]
+    fallen = [row for row in about if row["kind"] == "route.changed" and opened and row["seq"] > opened[0]["seq"]]
+    first = next((row["at"] for row in about if row["kind"] == "rollout.started"), 0)
+    paid = [
+        PRICE["input"] * bill["input"] + PRICE["output"] * bill["output"]
+        for bill in bills
+        if not bill["is_probe"] and first <= bill["at"] <= claims["spent_until"]
+    ]
+    return {
+        "gates that refused the worse prompt": refusing(about, claims["worse"]),
+        "stages the good release went through": ", ".join(stages(about, claims["good"])),
+        "the budget was spent to its end": any(row["kind"] == "budget.exhausted" for row in about),
+        "what the provider billed stayed within the cap": 0 < sum(paid) <= claims["cap_picos"],
+        "gates that refused the dearer model": refusing(about, claims["dearer"]),
+        "the hidden change was noticed, and the fallback put in front by": fallen[0]["actor"] if fallen else "nobody",
+        "alarms before the change": sum(row["at"] < claims["changed_at"] for row in opened),
+        "names and fingerprints the provider gave": len(
+            {(one["model"], one["fingerprint"]) for one in bills if one["model"] == "smollm2"}
+        ),
+    }
+
+
+STORIES = {"flights": flights, "docs": docs}
+PRICE = {"input": 10_000_000, "output": 40_000_000}  # picounits a token: 10 and 40 USD for a million
+
+
+def refusing(rows, candidate):
+    """Name the gates whose verdict on a candidate was a fail, in order."""
+    failed = {
+        row["after"]["gate"]
+        for row in rows
+        if row["kind"] == "verdict.given" and row["after"]["candidate"] == candidate and row["after"]["state"] == "fail"
+    }
+    return ", ".join(sorted(failed))
 
 
 def total(metrics, name):

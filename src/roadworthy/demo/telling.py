@@ -69,7 +69,7 @@ class Story:
 
     def _is_ready(self) -> bool:
         try:
-            status, _ = self.project.call(self.project.port, "GET", f"/v2/models/{self.project.system}/ready")
+            status, _ = self.project.call(self.project.port, "GET", "/v2/health/ready")
         except UnavailableError:
             return False
         return status == 200  # noqa: PLR2004

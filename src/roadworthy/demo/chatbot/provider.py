@@ -107,7 +107,9 @@ def main() -> None:
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--books", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--threads", type=int, default=1, help="more than one spin while they wait: slow on a busy machine"
+    )
     parser.add_argument("--parent", type=int, default=0)
     given = parser.parse_args()
     end_with_parent(given.parent)
