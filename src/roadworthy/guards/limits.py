@@ -12,6 +12,8 @@ from roadworthy.ports.guard import Act, GuardContext, Hit, Ruling, allowed
 
 _BYTES_A_TOKEN: Final = 4
 _A_MESSAGE: Final = 4
+_OF_BYTES: Final = ("image_url", "input_audio", "file")
+"""Parts of a message that hold bytes, which are counted neither as characters nor as tokens."""
 _CUT: Final = "length"
 
 
@@ -52,7 +54,7 @@ class LimitsGuard:
 
     def question(self, request: Document, context: GuardContext) -> Ruling:
         """Block a request that passes a limit; the reason names each one, what it is and what came."""
-        texts = list(texts_of(request))
+        texts = list(texts_of(_readable(request)))
         messages = len(cast("list[Any]", request.get("messages") or ()))
         sizes = {
             "question_characters": sum(map(len, texts)),
@@ -96,6 +98,27 @@ class LimitsGuard:
     def _most(self, name: str, context: GuardContext) -> int:
         given, tighter = self._given[name], getattr(context.limits, name)
         return min(given, tighter) if given and tighter else given or tighter or 0
+
+
+def _readable(request: Document) -> Document:
+    """Return a request without the parts that are bytes, such as images: `max_body` bounds those."""
+    messages: Any = request.get("messages")
+    if not isinstance(messages, list) or not any(_content_parts(one) for one in cast("list[Any]", messages)):
+        return request
+    read = [
+        {**one, "content": [part for part in parts if not _is_bytes(part)]} if (parts := _content_parts(one)) else one
+        for one in cast("list[Any]", messages)
+    ]
+    return {**request, "messages": read}
+
+
+def _content_parts(message: Any) -> list[Any]:
+    content: Any = message.get("content") if isinstance(message, Mapping) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return cast("list[Any]", content) if isinstance(content, list) else []
+
+
+def _is_bytes(part: Any) -> bool:
+    return isinstance(part, Mapping) and cast("Mapping[str, Any]", part).get("type") in _OF_BYTES
 
 
 def _asked(request: Document) -> int:

@@ -195,3 +195,20 @@ def test_the_contexts_limits_tighten_and_never_widen() -> None:
     guard = LimitsGuard({"answer_characters": 10})
     assert guard.answer("x" * 20, GuardContext(limits=Limits(answer_characters=5))).text == "x" * 5
     assert guard.answer("x" * 20, GuardContext(limits=Limits(answer_characters=15))).text == "x" * 10
+
+
+def test_bytes_of_images_and_sounds_are_not_counted_as_text() -> None:
+    """A photograph of a megabyte is no long question; the text beside it still counts."""
+    data = "data:image/png;base64," + "A" * 1_000_000
+    parts = [
+        {"type": "image_url", "image_url": {"url": data}},
+        {"type": "input_audio", "input_audio": {"data": "A" * 1_000_000, "format": "wav"}},
+        {"type": "file", "file": {"file_data": data, "filename": "a.pdf"}},
+    ]
+    guard = LimitsGuard()
+    short = {"messages": [{"role": "user", "content": [*parts, {"type": "text", "text": "what is this?"}]}]}
+    long = {"messages": [{"role": "user", "content": [*parts, {"type": "text", "text": "x" * 100_001}]}]}
+    unknown = {"messages": [{"role": "user", "content": [{"type": "other", "other": "x" * 100_001}]}]}
+    assert guard.question(short, CONTEXT).action is Act.ALLOW
+    assert "question_characters is 100,001" in guard.question(long, CONTEXT).reason
+    assert guard.question(unknown, CONTEXT).action is Act.BLOCK
