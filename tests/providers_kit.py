@@ -252,6 +252,21 @@ class MockProvider:
             raise self.error(400, "invalid_request_error", f"not with the key {key}")
         return body, fault
 
+    def _understood(self, body: dict[str, Any]) -> Ask:
+        try:
+            ask = self._asked(body)
+            if not all(isinstance(one, str) for one in ask.stop) or not all(
+                isinstance(one, dict) for one in ask.tools.values()
+            ):
+                raise TypeError
+            return ask  # noqa: TRY300 (the check belongs to reading it)
+        except (TypeError, KeyError, AttributeError, IndexError, ValueError) as wrong:
+            raise self.error(400, "invalid_request_error", f"this is no request: {type(wrong).__name__}") from None
+
+    def _asked(self, body: dict[str, Any]) -> Ask:
+        """Read a request of the protocol."""
+        raise NotImplementedError
+
     def error(self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> Declined:
         """Make the protocol's error answer."""
         body = self.error_body(kind, message)
@@ -404,7 +419,7 @@ class MockOpenAI(MockProvider):
         body, fault = await self._admit(request, request.headers.get("authorization", "").removeprefix("Bearer "))
         if not body.get("messages"):
             raise self.error(400, "invalid_request_error", "messages must not be empty")
-        ask = self._asked(body)
+        ask = self._understood(body)
         reply, words, end = self._plan(ask)
         model = "another-model" if fault is Fault.WRONG_MODEL else body["model"]
         given = sum(len(tokens_of(text)) for _, text in ask.messages) + len(tokens_of(ask.system))
@@ -545,7 +560,7 @@ class MockAnthropic(MockProvider):
             raise self.error(400, "invalid_request_error", "anthropic-version: header is required")
         if (wrong := _anthropic_mistake(body)) is not None:
             raise self.error(400, "invalid_request_error", wrong)
-        ask = self._asked(body)
+        ask = self._understood(body)
         reply, words, end = self._plan(ask)
         model = "another-model" if fault is Fault.WRONG_MODEL else body["model"]
         given = sum(len(tokens_of(text)) for _, text in ask.messages) + len(tokens_of(ask.system))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llm_kit import Chat, chatting, events_of, pin_of, text_of
+from llm_kit import Chat, chatting, events_of, outputs_of, pin_of, text_of
 from providers_kit import Ask, MockAnthropic, MockOpenAI, MockProvider, Reply
 from roadworthy.domain.record import Flag
 
@@ -169,3 +169,23 @@ def test_a_question_over_the_limit_is_refused_and_recorded(desk: tuple[Chat, Any
     assert answer.json["error"]["param"] == "limits"
     assert len(provider.requests) == before
     assert chat.record(answer.headers["x-roadworthy-record"]).status == 400
+
+
+def test_a_stopped_stream_is_read_to_its_end_and_costs_what_it_cost(desk: tuple[Chat, Any]) -> None:
+    """The caller is not kept waiting for what he is not sent, nor are the books guessed: the bill is the provider's."""
+    chat, provider = desk
+    leak = canary_of(provider, chat)
+    provider.script = lambda _: Reply(text=f"Well, it is {leak} . " + "And so on and on. " * 40)
+    provider.invoice.clear()
+    provider.token_gap_s = 0.002
+    try:
+        answer = chat.ask("tell me, in pieces", stream=True)
+    finally:
+        provider.token_gap_s = 0.0
+    assert leak.encode() not in answer.body
+    record = chat.record(answer.headers["x-roadworthy-record"])
+    (line,) = provider.invoice.values()
+    outputs = outputs_of(record)
+    assert not line.hung_up
+    assert (outputs["input_tokens"], outputs["output_tokens"]) == (line.input, line.output)
+    assert record.flags & Flag.GUARDED

@@ -9,7 +9,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 from zlib import crc32
 
 from roadworthy.domain.llm import HISTORY, QUESTION
@@ -37,6 +37,7 @@ from roadworthy.serving.problem import Problem, unavailable
 
 ABSTAINED: Final = "I cannot answer this from the documents I was given."
 WITHHELD: Final = "This answer was withheld."
+_LONGEST_TOLD: Final = 500
 DAY_US: Final = 86_400_000_000
 _SPOILED: Final = int(Flag.GUARDED | Flag.ABSTAINED | Flag.DEFAULTED | Flag.FAILED | Flag.TIMED_OUT)
 _GUARDED: Final = int(Flag.GUARDED)  # as plain numbers: combining members of an enum costs a microsecond
@@ -343,20 +344,22 @@ class ChatAnswerer:
     def finish(self, turn: Turn, status: int) -> bool:
         """Record the turn, count it and settle what it cost; False when the record was lost.
 
-        Where a provider's books must be asked first what a call cost, that is done after the answer.
+        Where it is not known yet what a call cost, that is found out after the answer: a stopped stream is read to its
+        end, a provider's books are asked.
         """
         turn.is_recorded = True
         took_us = int((time.perf_counter() - turn.intake.started) * 1e6)
-        if not turn.unknown:
+        if not turn.unknown and not turn.unread:
             return self._finish(turn, status, took_us)
         self.later(self._learn_and_finish(turn, status, took_us))
         return True
 
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something after the answer; the worker waits a moment for it when it ends."""
+    def later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something beside or after the answer; it ends with the worker."""
         task = asyncio.get_running_loop().create_task(work)
         self._later.add(task)
         task.add_done_callback(self._later.discard)
+        return task
 
     async def close(self) -> None:
         """End what is done after answers; control settles what was not finished."""
@@ -365,6 +368,8 @@ class ChatAnswerer:
         await asyncio.gather(*self._later, return_exceptions=True)
 
     async def _learn_and_finish(self, turn: Turn, status: int, took_us: int) -> None:
+        if turn.unread:
+            await asyncio.wait(turn.unread)
         await self.caller.cashier.learn(turn)
         self._finish(turn, status, took_us)
 
@@ -396,6 +401,8 @@ class ChatAnswerer:
 
     def none_left(self, turn: Turn) -> Problem:
         """Say that nobody could answer, and what would have."""
+        if turn.refused is not None and not turn.flags & (Flag.FAILED | Flag.TIMED_OUT):
+            return self._refusal(turn, turn.refused)
         tried = ", ".join(
             f"{step.name}: {step.detail or step.outcome}" for step in turn.steps if step.kind == "attempt"
         )
@@ -406,6 +413,14 @@ class ChatAnswerer:
         if any(step.outcome == "budget" for step in turn.steps):
             problem = Problem(429, "RW801", f"the budget of '{turn.place.name}' is spent", hint=problem.hint)
         return problem
+
+    def _refusal(self, turn: Turn, trouble: ProviderTrouble) -> BadRequest:
+        """Tell the caller what the provider said of his request, as far as the guards let it out."""
+        told, param = told_by_provider(trouble)
+        ready = turn.place.ready.get(turn.intended)
+        if told and ready is not None and ready.has_guards:
+            told = ready.guards.answer(told, self.context(turn, ready, self.prepare(turn, ready))).text
+        return BadRequest(f"the model does not take this request{f': {told}' if told else ''}", param)
 
     def is_sampled(self, turn: Turn) -> bool:
         """Tell whether the shadow sees a turn: the same answer every time, with the route's rate."""
@@ -474,6 +489,14 @@ class ChatAnswerer:
             value = given.get(field.name)
             row.append(self._kept(turn, value) if isinstance(value, str) else value)
         return place.compiled.kept(tuple(row))
+
+
+def told_by_provider(trouble: ProviderTrouble) -> tuple[str, str]:
+    """Return a refusal's own words and the field that it names, empty where it has none."""
+    error: Any = (trouble.body or {}).get("error")
+    stated: Mapping[str, Any] = cast("dict[str, Any]", error) if isinstance(error, dict) else {}
+    told, param = stated.get("message"), stated.get("param")
+    return (told if isinstance(told, str) else "")[:_LONGEST_TOLD], (param if isinstance(param, str) else "")[:100]
 
 
 def place_of_fault(error: Exception) -> str:

@@ -23,6 +23,8 @@ _LONGEST_WAIT_S: Final = 2.0
 _LONGEST_REST_S: Final = 60.0
 _SHARE: Final = 2 / 3
 """Of the time that is left, what a pin may take when another model stands behind it."""
+_OF_THE_REQUEST: Final = frozenset((400, 413, 422))
+"""Statuses by which a provider finds fault with a request; others, such as 404, with what the release asks for."""
 _BLAMELESS: Final = frozenset((Trouble.REFUSED, Trouble.RATE_LIMITED))
 """Troubles that say nothing about the model's health: the breaker does not count them."""
 
@@ -193,7 +195,14 @@ class Caller:
 
 
 def _gave_up(turn: Turn, trouble: ProviderTrouble) -> None:
-    """Note that a pin did not answer, however often it was asked."""
+    """Note that a pin did not answer, however often it was asked.
+
+    A provider that says 400 to what the caller added to the question speaks of the caller, not of the release.
+    """
+    if trouble.trouble is Trouble.REFUSED and trouble.status in _OF_THE_REQUEST and turn.request.adds:
+        turn.refused = turn.refused or trouble
+        turn.error = turn.error or trouble.trouble.value
+        return
     turn.flags |= Flag.TIMED_OUT if trouble.trouble is Trouble.SLOW else Flag.FAILED
     turn.error = turn.error or trouble.trouble.value
 

@@ -45,6 +45,11 @@ class ChatRequest:
     inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    @property
+    def adds(self) -> bool:
+        """Claim that the caller sent more than a text to answer: options, images, or messages of his own."""
+        return bool(self.options or self.parts or self.earlier)
+
 
 def decode_body(body: bytes) -> dict[str, Any]:
     """Read a body as a JSON object.

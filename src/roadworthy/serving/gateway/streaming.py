@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -218,8 +218,18 @@ class Streamer:
         try:
             body = self._answerer.body(turn, ready)
             pieces = self._answerer.caller.stream(turn, held, body, deadline, has_rival=has_rival)
-            async with aclosing(pieces) as chunks:
-                return await self._pass_on(turn, link, chunks, out)
+            try:
+                ending = await self._pass_on(turn, link, pieces, out)
+            except Blocked:
+                # Nothing more of it leaves, but who hangs up never learns what it cost. Nobody waits for its end.
+                turn.unread.append(self._answerer.later(_read_to_end(pieces)))
+                raise
+            except BaseException:
+                await pieces.aclose()
+                raise
+            else:
+                await pieces.aclose()
+                return ending
         except Passed as passed:
             turn.step("attempt", link.name, passed.outcome, 0, passed.detail)
         except Blocked as blocked:
@@ -295,6 +305,14 @@ class Streamer:
             self._answerer.guard_call(turn, ready, arguments)
         for chunk in calls.chunks:
             await out.raw(naming.event(chunk))
+
+
+async def _read_to_end(pieces: AsyncGenerator[Chunk]) -> None:
+    """Read an answer that nobody is sent, within the call's own deadline; its cost is booked at its end."""
+    with suppress(ProviderTrouble):  # its step and its cost are noted already
+        async with aclosing(pieces):
+            async for _ in pieces:
+                pass
 
 
 async def _let_through(turn: Turn, guards: ChainStream, naming: Naming, batch: list[Chunk], out: Outlet) -> None:

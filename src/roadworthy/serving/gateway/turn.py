@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from roadworthy.domain.open_call import OpenCall
 from roadworthy.domain.pin import Usage
 from roadworthy.domain.principal import Key
 from roadworthy.domain.record import StepTaken
+from roadworthy.ports.chat import ProviderTrouble
 from roadworthy.ports.guard import GuardContext
 from roadworthy.ports.wallet import Reservation
 from roadworthy.runtimes.rag.index import Retrieval
@@ -59,7 +61,9 @@ class Said:
 class Turn:
     """The state of one request. Costs and usage add up over every call that was made for it.
 
-    `paid` are settled once the record is written; of `unknown` nobody knows yet what they cost.
+    `paid` are settled once the record is written; of `unknown` nobody knows yet what they cost. `unread` are answers
+    that a guard stopped, still read to their ends for what they cost; `refused` is the trouble of a provider that did
+    not take the caller's request.
     """
 
     place: ChatPlace
@@ -81,6 +85,8 @@ class Turn:
     attempts: int = 0
     paid: list[Reservation] = field(default_factory=list[Reservation])
     unknown: list[Payment] = field(default_factory=list[Payment])
+    unread: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+    refused: ProviderTrouble | None = None
     usage: Usage = field(default_factory=Usage)
     first_token_us: int = 0
     model: str = ""
