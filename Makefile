@@ -10,7 +10,7 @@ test: .venv/.dev ; .ci/test
 lint: .venv/.dev ; .ci/lint
 bench: .venv/.dev ; $(BIN)/python benchmarks/run.py $(ARGS)
 bench-llm: .venv/.dev ; $(BIN)/python benchmarks/llm_gateway.py $(ARGS)
-demo-llm: .venv/.demo-llm ; $(BIN)/roadworthy demo-llm $(ARGS)
+demo-llm: .venv/.demo-llm ; $(BIN)/roadworthy demo chat $(ARGS)
 chaos: .venv/.dev ; $(BIN)/python tests/faults/chaos.py $(ARGS)
 docs: .venv/.dev ; $(BIN)/zensical build --strict
 lock: ; .ci/lock
