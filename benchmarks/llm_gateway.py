@@ -3,11 +3,12 @@
     python benchmarks/llm_gateway.py [--rounds 3] [--seconds 1.5] [--tools FOLDER] [--only ours,bare] [--json FILE]
 
 Ours runs with all it does for an answer: key, exact cache (looked up, never hit), guards, masking of personal data and
-keys for the provider, record. LiteLLM's proxy and Portkey's gateway are installed into a folder of their own
-(`--tools`), never into the project's environment; what cannot be installed is skipped and said. CPU is that of all
-processes of a server, from /proc. The upstream sends a stream's 23 events in 23 writes without a pause: who reads
-several at once may pass them on at once, as the pass-through and ours do. Rounds of all servers alternate and medians
-are shown: read the ratios.
+keys for the provider, record. A second row of ours has a budget as well: every call's cost is set aside, the call is
+written down before it is sent, and settled after its record. LiteLLM's proxy and Portkey's gateway are installed into a
+folder of their own (`--tools`), never into the project's environment; what cannot be installed is skipped and said. CPU
+is that of all processes of a server, from /proc; of ours with a budget, control, which runs beside it, is not counted.
+The upstream sends a stream's 23 events in 23 writes without a pause: who reads several at once may pass them on at
+once, as the pass-through and ours do. Rounds of all servers alternate and medians are shown: read the ratios.
 """
 
 from __future__ import annotations
@@ -230,19 +231,20 @@ def free_port() -> int:
 
 
 @contextmanager
-def ours(target: str) -> Iterator[Server]:
-    """Run a worker of ours with a released system."""
+def ours(target: str, budget: str = "") -> Iterator[Server]:
+    """Run a worker of ours with a released system; with a budget also control, which grants what the worker spends."""
     from llm_kit import SYSTEM, chatting
 
     folder = Path(tempfile.mkdtemp())
     price = {"input": "0.15 USD", "output": "0.60 USD"}
     pin = {"provider": "openai", "url": target, "model": "mock-1", "price": price, "key": "env:BENCH_KEY"}
-    given = {"serve": {"deadline": "20s", "cache": "10m"}, "environment": {"BENCH_KEY": KEY}}
+    serve = {"deadline": "20s", "cache": "10m", **({"budgets": [budget]} if budget else {})}
+    given = {"serve": serve, "environment": {"BENCH_KEY": KEY}}
     try:
-        with chatting(folder, {"main": pin}, **given) as chat:
-            assert chat.process is not None
+        with chatting(folder, {"main": pin}, up=bool(budget), **given) as chat:
             headers = {"authorization": f"Bearer {chat.key}"}
-            yield Server("roadworthy", chat.port, chat.process.pid, SYSTEM, headers)
+            pid = int(json.loads(chat.plane.home.serve_file.read_text())["pid"])
+            yield Server("with a budget" if budget else "roadworthy", chat.port, pid, SYSTEM, headers)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -445,6 +447,7 @@ def main() -> None:
             "aiohttp": lambda: small("aiohttp", chat),
             "pyreqwest": lambda: small("pyreqwest", chat, str(given.tools / "pyreqwest")),
             "roadworthy": lambda: ours(place),
+            "budget": lambda: ours(place, "100000 USD per month"),
             "LiteLLM": lambda: litellm(place, given.tools),
             "Portkey": lambda: portkey(place, given.tools),
         }
