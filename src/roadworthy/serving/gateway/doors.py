@@ -94,7 +94,7 @@ class Gateway:
         """Let shadows end, and what else is done after answers."""
         for task in self._shadows:
             task.cancel()
-        await self.answerer.close()
+        await self.answerer.recorder.close()
 
     async def _chat(self, scope: Any, proto: Any, path: str) -> None:
         """`POST /v1/chat/completions`."""
@@ -138,7 +138,7 @@ class Gateway:
                     raise self.answerer.none_left(turn)
         finally:
             gate.inside -= 1
-        recorded = self.answerer.finish(turn, 200)
+        recorded = self.answerer.recorder.finish(turn, 200)
         respond(proto, 200, headers_of(turn, recorded=recorded), outputs_body(turn))
         self._shadow(turn)
 
@@ -155,7 +155,7 @@ class Gateway:
         await self.answerer.answer(turn)
         if turn.said is None:
             raise self.answerer.none_left(turn)
-        recorded = self.answerer.finish(turn, 200)
+        recorded = self.answerer.recorder.finish(turn, 200)
         try:
             respond(proto, 200, headers_of(turn, recorded=recorded), answer_body(turn, recorded=recorded))
         except (ProtocolClosed, ProtocolError):
@@ -170,11 +170,11 @@ class Gateway:
             raise self._recorded(turn, problem) from None
         except Exception:
             if not turn.is_recorded:
-                self.answerer.refuse(turn, Problem(500, "RW000", "the server failed on this request"))
+                self.answerer.recorder.refuse(turn, Problem(500, "RW000", "the server failed on this request"))
             raise
 
     def _recorded(self, turn: Turn, problem: Problem) -> Problem:
-        kept = self.answerer.refuse(turn, problem)
+        kept = self.answerer.recorder.refuse(turn, problem)
         marks = [("x-roadworthy-record", turn.record)] + ([] if kept else [("x-roadworthy-unrecorded", "1")])
         problem.headers = (*problem.headers, *marks)
         return problem
@@ -197,7 +197,7 @@ class Gateway:
         place, intake, key = self._admit(scope.headers, system_named(document), started)
         self._app.guard(place, scope.headers)
         turn, answer = await embed(self.answerer, place, intake, key, document)
-        recorded = self.answerer.finish(turn, 200)
+        recorded = self.answerer.recorder.finish(turn, 200)
         respond(proto, 200, headers_of(turn, recorded=recorded), encode(answer))
 
     async def _models(self, scope: Any, proto: Any, path: str) -> None:

@@ -37,7 +37,7 @@ async def embed(
     try:
         answerer.must_run(turn)
     except Problem as problem:
-        answerer.refuse(turn, problem)
+        answerer.recorder.refuse(turn, problem)
         raise
     turn.step("embedding", place.name, "asked", 0, f"{len(texts)} texts")
     deadline = intake.started + place.deadline_s
@@ -55,7 +55,7 @@ async def embed(
             turn.answered_by, turn.said = link, Said(text="", finish="embedded")
             return turn, _told(place, found, spell)
     problem = answerer.none_left(turn)
-    answerer.refuse(turn, problem)
+    answerer.recorder.refuse(turn, problem)
     raise problem
 
 

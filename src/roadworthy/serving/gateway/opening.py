@@ -41,7 +41,7 @@ def open_gateway(
     wallet = open_wallet(home.budgets, worker, now)
     caller = Caller(Cashier(wallet), random.Random())  # noqa: S311 (jitter between tries)
     answerer = ChatAnswerer(log, new_id, secret, caller, ExactCache(secret))
-    answerer.extra_flags = flags
+    answerer.recorder.extra_flags = flags
     app.gateway = gateway = Gateway(app, answerer)
     pool = ModelPool(Secrets(home.root.parent), LocalModels(home.root / "models"))
     return ChatLoader(artifacts, pool, secret, wallet, gateway.close)

@@ -17,11 +17,14 @@ from roadworthy.domain.record import Flag
 from roadworthy.guards.chain import ChainStream
 from roadworthy.ports.chat import Chunk, ProviderTrouble
 from roadworthy.ports.guard import Blocked
-from roadworthy.serving.gateway.answer import ChatAnswerer, note_rulings
+from roadworthy.serving.gateway.answer import ChatAnswerer
+from roadworthy.serving.gateway.caching import find_cached, keep_cached
 from roadworthy.serving.gateway.chain import Link, has_rival, links
 from roadworthy.serving.gateway.events import HeldCalls, Naming, calls_tools, delta_of, says_more
+from roadworthy.serving.gateway.guarding import check_call, context_of, note_rulings
 from roadworthy.serving.gateway.paying import Passed
 from roadworthy.serving.gateway.place import ChatReady
+from roadworthy.serving.gateway.preparing import body_of
 from roadworthy.serving.gateway.told import DONE, encode, error_document, mark_of, piece, usage_piece
 from roadworthy.serving.gateway.turn import Said, Turn
 from roadworthy.serving.problem import Problem
@@ -155,7 +158,7 @@ class Streamer:
             Problem: nobody could answer, and nothing has been sent.
         """
         out, ending = Outlet(line, turn), None
-        name = self._answerer.find_cached(turn)
+        name = find_cached(self._answerer.cache, turn)
         if turn.said is not None:
             await out.say(turn.said.text)
         else:
@@ -174,8 +177,8 @@ class Streamer:
                 return
             await out.say("", refusal=turn.said.refusal)
         turn.said.text = "".join(out.text)
-        self._answerer.keep_cached(turn, name)
-        recorded = self._answerer.finish(turn, 200)
+        keep_cached(self._answerer.cache, turn, name)
+        recorded = self._answerer.recorder.finish(turn, 200)
         await out.end(turn.said.finish, ending, recorded=recorded)
 
     async def _give_up(self, turn: Turn, out: Outlet) -> None:
@@ -186,7 +189,7 @@ class Streamer:
 
     async def _break_off(self, turn: Turn, out: Outlet, problem: Problem) -> None:
         turn.said = Said(text="".join(out.text), finish="error")
-        self._answerer.refuse(turn, problem)
+        self._answerer.recorder.refuse(turn, problem)
         await out.fail(problem)
 
     async def _chain(self, turn: Turn, out: Outlet) -> dict[str, Any] | None:
@@ -216,13 +219,13 @@ class Streamer:
             return None
         ready.in_flight += 1
         try:
-            body = self._answerer.body(turn, ready)
+            body = body_of(turn, ready)
             pieces = self._answerer.caller.stream(turn, held, body, deadline, has_rival=has_rival)
             try:
                 ending = await self._pass_on(turn, link, pieces, out)
             except Blocked:
                 # Nothing more of it leaves, but who hangs up never learns what it cost. Nobody waits for its end.
-                turn.unread.append(self._answerer.later(_read_to_end(pieces)))
+                turn.unread.append(self._answerer.recorder.later(_read_to_end(pieces)))
                 raise
             except BaseException:
                 await pieces.aclose()
@@ -279,7 +282,7 @@ class Streamer:
             Blocked: one of them does not let the answer go on.
             ProviderTrouble: the provider broke off.
         """
-        guards = ready.guards.stream(self._answerer.context(turn, ready, self._answerer.prepare(turn, ready)))
+        guards = ready.guards.stream(context_of(turn, ready))
         naming, calls, batch = Naming(turn), HeldCalls(), list[Chunk]()
         async for chunk in chunks:
             if chunk.finish:
@@ -302,7 +305,7 @@ class Streamer:
         note_rulings(turn, guards.rulings())
         ending.finish = guards.finish or ending.finish
         for arguments in calls.arguments():
-            self._answerer.guard_call(turn, ready, arguments)
+            check_call(turn, ready, arguments)
         for chunk in calls.chunks:
             await out.raw(naming.event(chunk))
 
