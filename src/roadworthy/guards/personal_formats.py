@@ -164,12 +164,18 @@ def _identifies(text: str) -> bool:
 
 
 def _phones(text: str) -> Iterator[tuple[int, int]]:
-    for match in _INTERNATIONAL.finditer(text):
-        yield from _international(text, match)
+    if "+" in text or "00" in text:
+        for match in _INTERNATIONAL.finditer(text):
+            yield from _international(text, match)
     for match in _AMERICAN.finditer(text):
         start = match.start() + (match[0][0] == "(" and ")" not in match[0])  # the bracket of a sentence
         if _is_american(match[0], match[1]):
             yield start, match.end()
+    if "0" in text:
+        yield from _with_trunk(text)
+
+
+def _with_trunk(text: str) -> Iterator[tuple[int, int]]:
     for match in _TRUNK.finditer(text):
         yield from _national(text, match)
     for match in _PAIRS.finditer(text):

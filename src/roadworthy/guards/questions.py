@@ -42,7 +42,12 @@ def _rewritten(value: Any, rewrite: Callable[[str], str]) -> Any:
         return rewrite(value)
     if isinstance(value, (dict, Mapping)):
         document = cast("Mapping[str, Any]", value)
-        return {key: inner if key in _STRUCTURE else _rewritten(inner, rewrite) for key, inner in document.items()}
+        return {
+            key: inner
+            if key in _STRUCTURE
+            else (rewrite(inner) if inner.__class__ is str else _rewritten(inner, rewrite))
+            for key, inner in document.items()
+        }
     if isinstance(value, list | tuple):
         return [_rewritten(inner, rewrite) for inner in cast("list[Any]", value)]
     return value

@@ -172,7 +172,7 @@ def _section(role: str, line: int, body: str, file: str) -> tuple[Section, nodes
     names = frozenset(meta.find_undeclared_variables(tree)) - {"range"}
     fixed = body.strip() if not names and "{" not in body else None
     alone = _ONE_VARIABLE.fullmatch(body)
-    only = alone[1] if alone and names == {alone[1]} else ""
+    only = alone[1] if alone and names == frozenset((str(alone[1]),)) else ""
     return Section(role=role, line=line, names=names, compiled=compiled, fixed=fixed, only=only), tree
 
 
@@ -199,7 +199,7 @@ def _check_names(found: Sequence[tuple[Section, nodes.Template]], known: Collect
 
 def _fill(section: Section, values: Mapping[str, Any], left: int, file: str) -> str:
     known = values.get(section.only) if section.only else section.fixed
-    if known.__class__ is str and len(known) <= left:
+    if isinstance(known, str) and len(known) <= left:
         return known.strip()
     pieces: list[str] = []
     try:

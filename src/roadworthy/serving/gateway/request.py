@@ -195,6 +195,8 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
 
 
 def _check_numbers(document: Mapping[str, Any]) -> None:
+    if document.keys().isdisjoint(_RANGES):
+        return
     for name, (low, high) in _RANGES.items():
         value = document.get(name)
         if value is None:
