@@ -96,7 +96,11 @@ def tell(folder: Path, *, stay: bool, sabotage: str, port: int, control_port: in
     )  # fmt: skip
     lay_out(project, lambda folder: write_project(folder, f"127.0.0.1:{provider}"))
     story = Story(project=project, sabotage=sabotage, questions=_questions())
-    steps = (lambda story: prepare(story, weights, provider), refuse, release, explain, spend, dearer, change)
+
+    def begin(story: Story) -> None:
+        prepare(story, weights, provider)
+
+    steps = (begin, refuse, release, explain, spend, dearer, change)
     return tell_story(story, steps, go_on if stay else None)
 
 
@@ -170,7 +174,7 @@ def release(story: Story) -> None:
 def explain(story: Story) -> None:
     """One answer, traced back to release, prompt, passages, gates and cost."""
     story.title("One answer explained")
-    question = "After how many days does a drill show as stale?"
+    question = "How many times a second does the control process look?"
     answer = story.ask(question)
     story.say(f"{question}  {answer['choices'][0]['message']['content']}", "bold")
     telling.explain(story, str(answer["roadworthy"]["record"]))
@@ -186,7 +190,7 @@ def spend(story: Story) -> None:
         _set_budget(project, _BUDGET, f"{cap / 1e12:.6f} USD per day")
     before = Counter(story.seen.by)
     for _ in range(_MOST_QUESTIONS):
-        told = story.ask().get("roadworthy") or {}
+        told: dict[str, Any] = story.ask().get("roadworthy", {})
         if told.get("fallback") and not told.get("abstained"):
             break
     for _ in range(5):
@@ -221,7 +225,7 @@ def change(story: Story) -> None:
     """The provider puts a smaller twin in the place of the model. Its name, address and fingerprint stay."""
     project = story.project
     story.title("The model is changed behind its back")
-    story.wait(lambda: _watch(project)["state"] == "ok", "the watch to have its reference", 60)
+    story.wait(lambda: _watch(project)["state"] == "as it was", "the watch to have its reference", 60)
     calm = _watch(project)
     story.say(f"before: {calm['why'] or 'no change'}", "green")
     place = project.folder / "provider"

@@ -58,7 +58,7 @@ class Books:
     """What every call is billed, one JSON line each."""
 
     def __init__(self, file: Path) -> None:
-        self._lines = file.open("a", encoding="utf-8")
+        self._file = file
 
     def note(self, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """Write one call down before it is answered."""
@@ -68,8 +68,8 @@ class Books:
             "fingerprint": answer["system_fingerprint"], "input": usage["prompt_tokens"],
             "output": usage["completion_tokens"], "is_probe": asked.get("max_tokens") == 1,
         }  # fmt: skip
-        self._lines.write(json.dumps(line) + "\n")
-        self._lines.flush()
+        with self._file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line) + "\n")
 
     def middleware(self) -> Any:
         """Return what notes every whole answer."""
