@@ -21,7 +21,7 @@ def place(*fallback: Any, order: tuple[str, ...], degraded: bool = True) -> Any:
         degraded_by="desk-1" if degraded else "", champion="champion", fallback=[one.id for one in fallback]
     )
     return SimpleNamespace(
-        route=route, champion=champion, ready={"champion": champion}, fallback=fallback,
+        route=route, champion=champion, ready={"champion": champion}, fallback=fallback, orders={},
         serve=SimpleNamespace(fallback=order, stated_default={"text": "no"}),
     )  # fmt: skip
 
