@@ -143,9 +143,8 @@ def suite_of(document: Document) -> Suite | None:
     """Turn a document into a suite, noting what is wrong in the document's findings."""
     if document.findings and not document.value:
         return None
-    shape: SuiteShape | None = validate(SuiteShape, document)
-    if shape is None:
-        return None
+    # No key must be there, so that something is left of every file; what was cut out of it is noted.
+    shape: SuiteShape = validate(SuiteShape, document) or SuiteShape()
     name = shape.suite if shape.suite is not None else PurePath(document.file).stem
     if not _ID.fullmatch(name):
         document.note(document.mark_of(("suite",)), f"'{name[:60]}' is not a name for a suite", _NAME_HINT)
