@@ -12,7 +12,7 @@ import pytest
 from roadworthy.domain.candidate import Candidate, Environment
 from roadworthy.domain.ledger import Decide, Noun
 from roadworthy.domain.llm import chat_interface
-from roadworthy.domain.moment import SECOND
+from roadworthy.domain.moment import DAY, SECOND
 from roadworthy.domain.principal import AUTOMATION
 from roadworthy.domain.record import Flag, Outcome, Record, StepTaken
 from roadworthy.domain.release import Release
@@ -30,6 +30,7 @@ from roadworthy.ports.plane import Plane
 from roadworthy.runtimes.scoring.score import Verdict as Said
 from roadworthy.runtimes.scoring.score import score_answers, score_checks
 from roadworthy.settings import Settings
+from roadworthy.stores.clock import ReplayClock
 from roadworthy.stores.codec import to_doc
 from roadworthy.stores.home import create
 from roadworthy.stores.records import open_log
@@ -190,6 +191,44 @@ def test_answers_of_others_and_of_nobody_are_not_scored(plane: Plane) -> None:
     ]
     write(plane, left_out)
     assert AnswerScorer(plane, lambda *_: CountingJudge()).score() == 0
+
+
+def test_answers_of_a_release_that_is_not_known_are_left_out_once(plane: Plane) -> None:
+    """Nobody can say what they should be scored by, and they hold up no other answer."""
+    write(plane, [record(plane, 1)._replace(release="sha256:" + "0" * 64), record(plane, 2)])
+    scorer = AnswerScorer(plane, lambda *_: CountingJudge())
+    assert [scorer.score(), scorer.score()] == [1, 0]
+    assert scores_of(plane, 1) == {}
+    assert "score" in scores_of(plane, 2)
+
+
+def test_a_system_without_a_plan_for_scores_is_left_alone(plane: Plane) -> None:
+    """Scoring begins where the policy asks for it."""
+    policy = Policy(owner=Owner(principal="ana", contact=""))
+    plane.ledger.commit([decide("policy.applied", Noun.POLICY, "helpdesk", policy)])
+    write(plane, [record(plane, 1)])
+    assert AnswerScorer(plane, lambda *_: CountingJudge()).score() == 0
+    assert scores_of(plane, 1) == {}
+
+
+def test_the_cap_on_judges_is_that_of_one_day(tmp_path: Path) -> None:
+    """At midnight the judges may cost as much again."""
+    create(tmp_path / "past", clock="replay", now=1_700_000_000_000_000)
+    plane = open_plane(Settings(home=tmp_path / "past"))
+    put_in_force(plane, cap=PRICE)
+    judge = CountingJudge()
+    scorer = AnswerScorer(plane, lambda *_: judge)
+    write(plane, [record(plane, 1), record(plane, 2)])
+    scorer.score()
+    assert judge.asked == 1
+    clock = plane.clock
+    assert isinstance(clock, ReplayClock)
+    clock.set(clock.now() + DAY)
+    write(plane, [record(plane, 3)])
+    scorer.score()
+    assert judge.asked == 2
+    assert "score" in scores_of(plane, 3)
+    plane.close()
 
 
 def test_the_share_is_kept_and_depends_on_ids_alone() -> None:

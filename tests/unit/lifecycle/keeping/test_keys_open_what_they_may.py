@@ -87,6 +87,13 @@ def test_a_key_needs_a_scope_and_an_active_holder(plane):
         create_key(plane, "bo", [Scope.READ], ADA)
 
 
+def test_a_key_names_a_team_of_at_most_64_characters(plane):
+    """The team is whose budget the holder spends from; a longer name is refused."""
+    assert create_key(plane, "svc", [Scope.PREDICT], ADA, team="t" * 64).key.team == "t" * 64
+    with pytest.raises(InputError, match="at most 64 characters"):
+        create_key(plane, "svc", [Scope.PREDICT], ADA, team="t" * 65)
+
+
 def test_who_left_can_use_none_of_their_keys(plane):
     """Deactivating a person closes every door at once."""
     made = create_key(plane, "bo", [Scope.ADMIN], ADA)

@@ -52,6 +52,27 @@ def test_only_the_leader_looks(world: World) -> None:
     assert second.health.epoch == 2
 
 
+def test_only_the_leader_scores_and_only_where_there_is_a_scorer(world: World) -> None:
+    """Judges cost money, so no two processes ask them; a home without a scorer goes without."""
+    scored: list[int] = []
+
+    def score() -> int:
+        scored.append(1)
+        return 1
+
+    first, second = control(world, score=score), control(world, score=score)
+    first.look()
+    second.look()
+    first.score()
+    second.score()
+    assert scored == [1]
+    first.resign()
+    bare = control(world)
+    bare.look()
+    bare.score()
+    assert scored == [1]
+
+
 def test_a_look_goes_on_to_the_failure_plan_although_observing_failed(world: World) -> None:
     """A full disk is shown as a problem and does not keep a rollback waiting."""
     world.live("v1")
