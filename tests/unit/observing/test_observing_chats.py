@@ -13,6 +13,7 @@ from roadworthy.domain.candidate import Artifact, Candidate, Environment
 from roadworthy.domain.ledger import Noun
 from roadworthy.domain.llm import Assistant, GuardPlan, chat_interface
 from roadworthy.domain.moment import DAY, HOUR, MINUTE
+from roadworthy.domain.pin import Pin, Provider
 from roadworthy.domain.record import Flag, Outcome, Record, StepTaken
 from roadworthy.domain.release import Release
 from roadworthy.domain.route import Arm, ArmRole, Route, Shadow
@@ -131,6 +132,23 @@ def chats(tmp_path: Path) -> Iterator[Chats]:
     yield made
     log.close()
     plane.close()
+
+
+def test_pins_of_a_release_that_only_stands_behind_are_watched_and_nothing_else_of_it(chats: Chats) -> None:
+    """Whoever may have to answer instead must not rest on a changed model; what it does not answer has no figures."""
+    pin = Pin(name="main", provider=Provider.OPENAI, model="big", url="http://127.0.0.1:1/v1")
+    candidate = candidate_of(chats.plane, 3, None, Assistant(prompt="p", use="main", pins=(pin,)))
+    release = Release(
+        id=candidate.id, system="s", number=3, candidate=candidate, policy="p", run="r", admitted_at=BEGIN,
+        admitted_by="ana",
+    )  # fmt: skip
+    chats.releases["v3"] = release.id
+    chats.decide(Noun.RELEASE, release.id, release)
+    arms = (Arm(role=ArmRole.CHAMPION, release=chats.releases["v1"], share=1.0),)
+    chats.route(Route(system="s", arms=arms, fallback=(release.id,), last_good=chats.releases["v1"]))
+    chats.look()
+    assert set(chats.signals("v3")) == {"model_change", "model_change(main)"}
+    assert chats.signals("v3")["model_change"].value is None
 
 
 def test_tokens_and_cost_are_means_of_an_answer(chats: Chats) -> None:
