@@ -35,7 +35,8 @@ def gate_plans(
 def _of_kind(reading: Reading) -> Mapping[str, Mapping[str, Any]]:
     """Return the gates that judge this kind: its own built-in ones with its defaults, and whatever else there is."""
     model, llm = defaults_v1.GATE_PARAMETERS, defaults_llm_v1.GATE_PARAMETERS
-    shared = defaults_llm_v1.SHARED_GATE_PARAMETERS if reading.kind is Kind.LLM else {}
+    none: Mapping[str, Mapping[str, Any]] = {}
+    shared = defaults_llm_v1.SHARED_GATE_PARAMETERS if reading.kind is Kind.LLM else none
     foreign = set(model) - set(shared) if reading.kind is Kind.LLM else set(llm)
     every = reading.catalogue.gates
     return {name: {**given, **shared.get(name, {})} for name, given in every.items() if name not in foreign}
