@@ -134,6 +134,7 @@ def _recipe(folder: Path, system: System, corpus: Mapping[str, str], *, is_basel
     """Return what decides a candidate; the baseline's does not change when only prompt or pins do."""
     content, plan = system.content, plan_of(system)
     texts = {name: digest(text) for name, text in corpus.items()}
+    own = content.baseline if is_baseline else plan.prompt
     code = {content.baseline: digest_file(folder / content.baseline)} if content.baseline not in ("", PASSAGE) else {}
     if not is_baseline:
         probes = dict.fromkeys(pin.probe_file for pin in plan.pins)
@@ -147,7 +148,7 @@ def _recipe(folder: Path, system: System, corpus: Mapping[str, str], *, is_basel
         system=system.name,
         code=digest(code),
         content=named,
-        data=texts or {plan.prompt: digest_file(folder / plan.prompt)},
+        data=texts or {own: digest_file(folder / own)},
         environment=_environment(plan, is_baseline=is_baseline).digest,
         seed=content.seed,
         parameters={} if is_baseline else plan.parameters,

@@ -98,6 +98,7 @@ def test_a_candidate_holds_prompt_pins_and_probes_and_its_baseline_a_text(projec
     project.write("prompt.md", "# system\nBe brief.\n\n# user\n{{ question }}\n")
     other = project.build()
     assert (other.reused, other.candidate.id == first.candidate.id) == (False, False)
+    assert other.baseline == first.baseline
 
 
 def test_an_index_stands_beside_the_prompt_and_is_its_rivals_too(project: Project) -> None:
