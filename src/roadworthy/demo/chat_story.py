@@ -38,6 +38,7 @@ _BUDGET: Final = "1 USD per day"
 _SPARE_PICOS: Final = 40_000_000_000
 """What the spent budget leaves beyond what is spent already: 0.04 USD."""
 _MOST_QUESTIONS: Final = 120
+_EXAMPLE: Final = "How many times a second does the control process look?"
 
 
 @dataclass(slots=True)
@@ -95,7 +96,7 @@ def tell(folder: Path, *, stay: bool, sabotage: str, port: int, control_port: in
         folder=folder.absolute(), system="docs", port=free(port), control_port=free(control_port)
     )  # fmt: skip
     lay_out(project, lambda folder: write_project(folder, f"127.0.0.1:{provider}"))
-    story = Story(project=project, sabotage=sabotage, questions=_questions())
+    story = Story(project=project, sabotage=sabotage, questions=questions())
 
     def begin(story: Story) -> None:
         prepare(story, weights, provider)
@@ -174,9 +175,8 @@ def release(story: Story) -> None:
 def explain(story: Story) -> None:
     """One answer, traced back to release, prompt, passages, gates and cost."""
     story.title("One answer explained")
-    question = "How many times a second does the control process look?"
-    answer = story.ask(question)
-    story.say(f"{question}  {answer['choices'][0]['message']['content']}", "bold")
+    answer = story.ask(_EXAMPLE)
+    story.say(f"{_EXAMPLE}  {answer['choices'][0]['message']['content']}", "bold")
     telling.explain(story, str(answer["roadworthy"]["record"]))
 
 
@@ -230,27 +230,34 @@ def change(story: Story) -> None:
     story.say(f"before: {calm['why'] or 'no change'}", "green")
     place = project.folder / "provider"
     write_twin(place / "model.gguf", place / "twin.gguf", TWIN)
+    changed_at = time.monotonic()
+    story.facts["changed_at"] = time.time_ns() // 1_000
     if story.sabotage != "change":
         (place / "next").symlink_to("twin.gguf")
         (place / "next").replace(place / "model.gguf")
-        signal_provider(story.provider_pid)
-    changed_at = time.monotonic()
+        os.kill(story.provider_pid, signal.SIGHUP)
     story.say(f"the provider now answers with a {TWIN} twin, under the same name and fingerprint")
-    deadline = changed_at + telling.PATIENCE_S
-    while time.monotonic() < deadline and not story.incidents("model_change"):
-        story.ask()
-        time.sleep(0.2)
+    answer = _after_fallback(story, changed_at + telling.PATIENCE_S)
     found = story.incidents("model_change")
-    if found:
+    if answer and found:
         story.say(f"noticed after {time.monotonic() - changed_at:.1f} s: {_watch(project)['why']}", "yellow")
-        answer = story.ask("What is the default of ROADWORTHY_PORT?")
-        story.say(f"callers now get: {answer['choices'][0]['message']['content']}")
+        story.say(f"callers now get the best passage: {answer['choices'][0]['message']['content']}", "green")
         story.say(f"incident {found[0]['id']} is open, ana was paged, `roadworthy start` puts the model in front again")
     story.claims["the hidden change was noticed, and the fallback put in front by"] = "roadworthy"
     story.claims["alarms before the change"] = 0
     story.claims["names and fingerprints the provider gave"] = 1
-    story.facts["changed_at"] = time.time_ns() // 1_000 - int((time.monotonic() - changed_at) * 1e6)
     story.claims["requests that failed"] = 0
+
+
+def _after_fallback(story: Story, deadline: float) -> dict[str, Any]:
+    """Ask until the fallback answers for a model that was found changed; return its answer, empty if it never does."""
+    while time.monotonic() < deadline:
+        answer = story.ask(_EXAMPLE)
+        told: dict[str, Any] = answer.get("roadworthy", {})
+        if told.get("fallback"):
+            return answer
+        time.sleep(0.2)
+    return {}
 
 
 def go_on(story: Story) -> None:
@@ -264,16 +271,12 @@ def go_on(story: Story) -> None:
         time.sleep(2)
 
 
-def signal_provider(pid: int) -> None:
-    """Have the provider load its file again."""
-    os.kill(pid, signal.SIGHUP)
-
-
 def _part(name: str) -> Path:
     return Path(str(files("roadworthy.demo.chatbot").joinpath(name)))
 
 
-def _questions() -> Iterator[str]:
+def questions() -> Iterator[str]:
+    """Return the questions of the cases, over and over."""
     suite = read_suite(_part("suites/lines.yaml").read_text(encoding="utf-8"), "suites/lines.yaml")
     return itertools.cycle([case.question for case in suite.cases])
 

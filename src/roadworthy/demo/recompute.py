@@ -121,12 +121,13 @@ def docs(claims, about):
     with Path(claims["books"]).open() as lines:
         bills = [json.loads(line) for line in lines]
     opened = [row for row in about if row["kind"] == "incident.opened" and row["after"]["objective"] == "model_change"]
-    fallen = [row for row in about if row["kind"] == "route.changed" and opened and row["seq"] > opened[0]["seq"]]
-    first = next((row["at"] for row in about if row["kind"] == "rollout.started"), 0)
+    changed = [row for row in about if row["kind"] == "route.changed"]
+    fallen = [row for row in changed if opened and row["seq"] > opened[0]["seq"]]
+    routed = [row["at"] for row in changed if claims["good"] in [arm["release"] for arm in row["after"]["arms"]]]
     paid = [
         PRICE["input"] * bill["input"] + PRICE["output"] * bill["output"]
         for bill in bills
-        if not bill["is_probe"] and first <= bill["at"] <= claims["spent_until"]
+        if not bill["is_probe"] and min(routed, default=0) <= bill["at"] <= claims["spent_until"]
     ]
     return {
         "gates that refused the worse prompt": refusing(about, claims["worse"]),
@@ -203,7 +204,7 @@ def main():
     rows, broken = entries(home)
     metrics = get(claims["port"], "/metrics", claims["key"]).decode()
     try:
-        record = json.loads(get(claims["control_port"], f"/records/{claims['record']}.json", claims["key"]))
+        record = json.loads(get(claims["control_port"], f"/records/{claims.get('record', 'none')}.json", claims["key"]))
     except SystemExit as problem:
         record = {"problem": str(problem)}
     found = recomputed(claims, rows, broken, metrics, record)

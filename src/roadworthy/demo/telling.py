@@ -188,10 +188,12 @@ def verdict(story: Story) -> bool:
         [sys.executable, "-I", str(script), str(project.home), str(path)], capture_output=True, text=True, check=False
     )
     sheet = Table(box=None, pad_edge=False, show_header=False)
-    for line in done.stdout.splitlines():
+    *lines, sum_of_them = done.stdout.splitlines() or [""]
+    for line in lines:
         mark, _, rest = line.partition(" ")
         sheet.add_row(f"[{'green' if mark == 'holds' else 'bold red'}]{escape(mark)}[/]", escape(rest.strip()))
     story.out.print(sheet)
+    story.out.print(escape(sum_of_them))
     if done.stderr:
         story.say(done.stderr.strip(), "red")
     return done.returncode == 0

@@ -115,6 +115,7 @@ class Account:
             row(2, "verdict.given", {"candidate": "worse", "gate": "baseline", "state": "fail"}),
             row(3, "verdict.given", {"candidate": "worse", "gate": "champion", "state": "pass"}),
             row(4, "rollout.started", {**stage, "state": "running"}),
+            row(4, "route.changed", arms),
             row(5, "rollout.done", {**stage, "state": "done", "stage_index": 1}),
             row(6, "budget.exhausted", {}),
             row(7, "verdict.given", {"candidate": "dearer", "gate": "champion", "state": "fail"}),
