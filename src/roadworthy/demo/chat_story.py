@@ -254,7 +254,7 @@ def _after_fallback(story: Story, deadline: float) -> dict[str, Any]:
     while time.monotonic() < deadline:
         answer = story.ask(_EXAMPLE)
         told: dict[str, Any] = answer.get("roadworthy", {})
-        if told.get("fallback"):
+        if told.get("fallback") and not answer["usage"]["completion_tokens"]:
             return answer
         time.sleep(0.2)
     return {}

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from roadworthy.demo.project import Project
+from roadworthy.demo.project import Project, free
 from roadworthy.errors import InputError, UnavailableError
 
 REFUSED: Final = 2
@@ -63,6 +63,8 @@ class Story:
             UnavailableError: they do not in time.
         """
         project = self.project
+        # Free when the story began is not free now: another may have been told meanwhile.
+        project.port, project.control_port = free(project.port), free(project.control_port)
         self.started.append(project.start("up"))
         self.wait(self._is_ready, "the workers to answer")
         self.say(f"console: http://127.0.0.1:{project.control_port}/  (sign in with {project.key})", "bold")
