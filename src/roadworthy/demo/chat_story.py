@@ -219,6 +219,8 @@ def dearer(story: Story) -> None:
     story.facts["dearer"] = str(project.ask("build")["candidate"])
     story.claims["gates that refused the dearer model"] = "champion"
     project.write("system.yaml", "Keep the model we have", manifest)
+    # A refused release changes no answers, but its manifest's policy is in force: take that back too.
+    project.run("apply", "--reason", "keep the model we have")
 
 
 def change(story: Story) -> None:
