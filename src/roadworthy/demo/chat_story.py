@@ -159,11 +159,11 @@ def release(story: Story) -> None:
     """The good prompt passes its gates and takes traffic through a canary."""
     story.title("The good prompt is released, through a canary")
     story.project.write("prompt.md", "Show the passage again", _part("prompt.md").read_text(encoding="utf-8"))
+    if story.sabotage == "release":
+        story.project.edit("system.yaml", "Trust it", {"[canary: 50% for 10 records, full]": "[full]"})
     done = story.release(expect_refusal=False)
     story.facts["good"] = story.good = str(done["release"]["id"])
     story.up()
-    if story.sabotage == "release":
-        story.project.run("promote", story.good, "--force", "--reason", "sabotage")
     for _ in range(_MOST_QUESTIONS):
         if story.champion() == story.good:
             break
