@@ -53,3 +53,9 @@ def test_a_route_that_is_well_keeps_its_order() -> None:
     """The champion's own pin is asked first."""
     found = names(place(BASELINE, BEFORE, order=ORDER, degraded=False))
     assert found == ["champion/main", "champion/spare", "before/main", "baseline", "default"]
+
+
+def test_a_releases_own_pin_is_no_fallback_of_it() -> None:
+    """A later manifest may fall back to the pin that this release uses: its own answers are not to be marked."""
+    found = names(place(BASELINE, order=("main", "spare", "baseline")))
+    assert found == ["champion/spare", "baseline", "champion/main"]

@@ -83,7 +83,8 @@ def _others(place: ChatPlace, first: ChatReady | None) -> Iterator[Link]:
         elif name == DEFAULT:
             if place.serve.stated_default is not None:
                 yield Link(None, "", DEFAULT)
-        elif first is not None and name in first.models:
+        elif first is not None and name in first.models and name != first.assistant.use:
+            # The policy may be that of a later manifest, which falls back to what this release rests on.
             yield Link(first, name, name)
 
 
