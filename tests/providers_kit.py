@@ -73,13 +73,14 @@ class Reply:
     """What a script answers: text, tool calls as (name, arguments), or both.
 
     `cached` is how many input tokens are billed as read from a cache. `logprobs` gives (token, log-probability) of the
-    likeliest tokens at each position.
+    likeliest tokens at each position. `refuses`: the text is said in OpenAI's field for refusals.
     """
 
     text: str = ""
     calls: Sequence[tuple[str, Mapping[str, Any]]] = ()
     cached: int = 0
     logprobs: Sequence[Sequence[tuple[str, float]]] | None = None
+    refuses: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -429,11 +430,14 @@ class MockOpenAI(MockProvider):
         calls = [_call(n, line.id, name, arguments) for n, (name, arguments) in enumerate(reply.calls)]
         finish = "tool_calls" if end == "calls" else end
         if is_stream:
-            return await self._stream(request, body, line, fault, words, calls, finish)
+            said = "refusal" if reply.refuses else "content"
+            return await self._stream(request, body, line, fault, words, calls, finish, said)
         line.output = len(words) + sum(len(tokens_of(call["function"]["arguments"])) for call in calls)
         message: dict[str, Any] = {"role": "assistant", "content": "".join(words) if words or not calls else None}
         if calls:
             message["tool_calls"] = calls
+        if reply.refuses:
+            message |= {"content": None, "refusal": "".join(words)}
         choice: dict[str, Any] = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
         if body.get("logprobs") and reply.logprobs is not None:
             choice["logprobs"] = _logprobs(reply.logprobs)
@@ -458,6 +462,7 @@ class MockOpenAI(MockProvider):
         words: list[str],
         calls: list[dict[str, Any]],
         finish: str,
+        said: str,
     ) -> web.StreamResponse:
         head = self._head(line, "chat.completion.chunk")
         with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
@@ -470,7 +475,7 @@ class MockOpenAI(MockProvider):
         async with self._streaming(request, line, fault, len(words) + len(pieces)) as (answer, send):
             await send(event({"role": "assistant", "content": None if calls else ""}))
             for word in words:
-                await send(event({"content": word}), 1)
+                await send(event({said: word}), 1)
             for n, call in enumerate(calls):
                 opening = {**call, "index": n, "function": {**call["function"], "arguments": ""}}
                 await send(event({"tool_calls": [opening]}))

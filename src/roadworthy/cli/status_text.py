@@ -11,7 +11,9 @@ from rich.table import Table
 from roadworthy.domain.digest import short
 from roadworthy.domain.moment import iso
 from roadworthy.domain.objective import Signal, Standing
+from roadworthy.lifecycle.assistants import AssistantExplained
 from roadworthy.lifecycle.explain import Explanation, ReleaseExplained
+from roadworthy.lifecycle.explain_chat import ChatExplained
 from roadworthy.lifecycle.status import Status
 
 _LAMP = {Standing.OK: "[green]●[/]", Standing.BREACH: "[bold red]■[/]", Standing.PENDING: "[yellow]▲[/]"}
@@ -86,8 +88,11 @@ def explained(found: Explanation) -> Iterator[str]:
     """Write the chain line by line."""
     yield found.sentence
     yield f"  record    {found.record}, answered {iso(found.answered_at)} in {found.latency_us / 1000:.1f} ms"
-    yield f"  inputs    {_pairs(found.inputs)}"
-    yield f"  outputs   {_pairs(found.outputs)}"
+    if found.chat is None:
+        yield f"  inputs    {_pairs(found.inputs)}"
+        yield f"  outputs   {_pairs(found.outputs)}"
+    else:
+        yield from _chat(found, found.chat)
     yield from (f"  violation {field}: {rule}" for field, rule in found.violations)
     yield from (f"  age       {one.field}: {_age(one.age_ms)} (of {one.age_of})" for one in found.ages)
     if found.route is not None:
@@ -111,7 +116,42 @@ def _release(title: str, release: ReleaseExplained) -> Iterator[str]:
     yield f"  code      commit {release.commit[:12] or 'none'}{dirty}, recipe {short(release.recipe)}"
     yield from (f"  data      {name} {short(digest)}" for name, digest in release.data.items())
     yield from (f"  gate      {gate.gate}: {gate.state} ({gate.reason})" for gate in release.gates)
-    yield f"  approved  {', '.join(release.approved_by) or 'by nobody: tier low asks for no approval'}"
+    if release.assistant is not None:
+        yield from _assistant(release.assistant)
+    yield f"  approved  {', '.join(release.approved_by) or _unapproved(release)}"
+
+
+def _unapproved(release: ReleaseExplained) -> str:
+    if release.is_baseline:
+        return "by nobody: a baseline comes with its system"
+    return "by nobody: it was forced" if release.forced_by else "by nobody: its tier asks for no approval"
+
+
+def _chat(found: Explanation, chat: ChatExplained) -> Iterator[str]:
+    """Write what a person asks of an answer: what was said, by which model, resting on what, at what cost."""
+    yield from (f"  {name:<9} {value}" for name, value in found.inputs.items() if value is not None)
+    yield f"  answer    {found.outputs.get('text') or 'nothing was said, or it was not kept'}"
+    source = f"pin {chat.pin}, model {chat.model}" if chat.pin else "none was asked"
+    source += f", fingerprint {chat.fingerprint}" if chat.fingerprint else ""
+    source += ", from the cache" if chat.from_cache else ""
+    yield f"  model     {source}; ended by {chat.finish or 'no answer'}"
+    tokens = f"{chat.input_tokens} tokens in ({chat.cached_tokens} cached), {chat.output_tokens} out"
+    price = f"price list {chat.price}" if chat.price else "no price is known" if chat.pin else "nothing to pay"
+    cost = f"{chat.cost:.9f}".rstrip("0").rstrip(".")
+    yield f"  cost      {f'{cost} {chat.currency}'.rstrip()}, {tokens}, {price}"
+    if chat.first_token_ms:
+        yield f"  first     token after {chat.first_token_ms:.0f} ms"
+    yield from (f"  passage   [{one.n}] {one.id}" for one in chat.passages)
+    yield from (f"  guard     {one.guard}: {one.did} ({one.found})" for one in chat.guards)
+
+
+def _assistant(made: AssistantExplained) -> Iterator[str]:
+    if made.prompt_digest:
+        yield f"  prompt    {short(made.prompt_digest)}"
+    for pin in made.pins:
+        yield f"  pin       {pin.name}: {pin.provider} {pin.model}{' (in use)' if pin.is_used else ''}"
+    if made.index is not None:
+        yield f"  index     {short(made.index.digest)}, {made.index.passages} passages of {len(made.index.files)} files"
 
 
 def _pairs(values: Mapping[str, object]) -> str:

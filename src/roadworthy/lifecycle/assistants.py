@@ -16,7 +16,11 @@ from roadworthy.domain.digest import Digest, digest
 from roadworthy.domain.interface import Task
 from roadworthy.domain.llm import Assistant
 from roadworthy.domain.pin import Pin
+from roadworthy.domain.release import Release
+from roadworthy.domain.route import Route
+from roadworthy.domain.system import Policy
 from roadworthy.errors import ArtifactError
+from roadworthy.lifecycle import present
 from roadworthy.lifecycle.passages import Passages
 from roadworthy.ports.artifacts import Artifacts
 
@@ -94,6 +98,19 @@ def explain_assistant(candidate: Candidate, artifacts: Artifacts) -> AssistantEx
         if assistant is not None:
             return _explained(assistant, _index(candidate, artifacts))
     return None
+
+
+def stand_in(artifacts: Artifacts, policy: Policy, route: Route, known: Mapping[Digest, Release]) -> str:
+    """Name who answers first while a route is degraded: another pin of the release where the policy's order says so."""
+    champion = known.get(route.champion)
+    with suppress(ArtifactError):
+        assistant = assistant_of(champion.candidate, artifacts) if champion is not None else None
+        if champion is not None and assistant is not None:
+            own = {pin.name for pin in assistant.pins}
+            first = next((name for name in policy.serve.fallback if name != assistant.use), "")
+            if first in own:
+                return f"{champion.name}'s pin {first}"
+    return present.name_of(known, route.fallback[0]) if route.fallback else "the stated default"
 
 
 def compare(before: AssistantExplained, after: AssistantExplained) -> Difference:

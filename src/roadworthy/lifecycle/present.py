@@ -6,7 +6,7 @@ between, the commit is refused and the verb reads again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -150,7 +150,7 @@ def incidents(plane: Plane, system: str = "") -> tuple[Incident, ...]:
     return tuple(from_doc(Incident, document) for document in plane.ledger.states(Noun.INCIDENT, system).values())
 
 
-def name_of(known: dict[Digest, Release], release: Digest) -> str:
+def name_of(known: Mapping[Digest, Release], release: Digest) -> str:
     """Write a release as people say it, or its digest when it is unknown."""
     return known[release].name if release in known else release
 

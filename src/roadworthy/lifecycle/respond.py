@@ -23,6 +23,7 @@ from roadworthy.domain.route import Route
 from roadworthy.domain.system import Policy
 from roadworthy.errors import Conflict
 from roadworthy.lifecycle import present
+from roadworthy.lifecycle.assistants import stand_in
 from roadworthy.lifecycle.change_route import release_withdrawn, rollout_aborted, route_changed
 from roadworthy.lifecycle.incidents import incident as find
 from roadworthy.lifecycle.incidents import note_recovery, note_relapse, open_incident, open_ones
@@ -104,7 +105,7 @@ def carry_out(
     if intent.action is ActionKind.ROLLBACK and route.champion in known and not is_drill(intent.environment):
         bad = known[route.champion]
         decisions.append(release_withdrawn(bad, intent.objective, AUTOMATION, intent.reason, key=intent.key))
-    _end(plane, intent, "done", _detail(intent, route, known), decisions, command)
+    _end(plane, intent, "done", _detail(plane, policy, intent, route, after, known), decisions, command)
     publish(plane)
 
 
@@ -230,14 +231,15 @@ def _end(plane: Plane, intent: Intent, state: str, detail: str, decisions: list[
     )
 
 
-def _detail(intent: Intent, route: Route, known: Mapping[Digest, Release]) -> str:
-    champion = known[route.champion].name if route.champion in known else route.champion
-    target = known[intent.target].name if intent.target in known else "the stated default"
+def _detail(
+    plane: Plane, policy: Policy, intent: Intent, before: Route, after: Route, known: Mapping[Digest, Release]
+) -> str:
+    champion = present.name_of(known, before.champion)
     match intent.action:
         case ActionKind.ROLLBACK:
-            return f"{target} replaces {champion}"
+            return f"{present.name_of(known, intent.target)} replaces {champion}"
         case ActionKind.FALLBACK:
-            return f"{target} answers in place of {champion}"
+            return f"{stand_in(plane.artifacts, policy, after, known)} answers in place of {champion}"
         case _:
             return f"{intent.system} answers 503 on purpose"
 

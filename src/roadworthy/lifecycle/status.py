@@ -20,6 +20,7 @@ from roadworthy.domain.rollout import RolloutState, advance
 from roadworthy.domain.route import Route
 from roadworthy.domain.system import Owner, Policy
 from roadworthy.lifecycle import present
+from roadworthy.lifecycle.assistants import stand_in
 from roadworthy.lifecycle.incidents import incidents
 from roadworthy.lifecycle.page import undelivered
 from roadworthy.lifecycle.respond import is_applied
@@ -169,7 +170,7 @@ def status(plane: Plane, system: str, environment: str = "live") -> Status:
         at=now,
         replay=plane.home.is_replay,
         serving=serving,
-        sentence=_sentence(system, serving, route, known, lights),
+        sentence=_sentence(plane, system, policy, route, known, lights),
         next_step=_next_step(system, serving, route, open_incidents, rollout),
         owner=policy.owner,
         orphaned=bool(standing.get("orphaned")),
@@ -357,16 +358,21 @@ def _rollout(
 
 
 def _sentence(
-    system: str, serving: Serving, route: Route | None, known: dict[Digest, Release], lights: Sequence[LightStatus]
+    plane: Plane,
+    system: str,
+    policy: Policy,
+    route: Route | None,
+    known: dict[Digest, Release],
+    lights: Sequence[LightStatus],
 ) -> str:
     if route is None:
         return f"{system} is not live: nothing was promoted yet"
     champion = present.name_of(known, route.champion)
-    match serving:
+    match serving_of(route):
         case Serving.STOPPED:
             return f"{system} answers 503 on purpose: {route.stopped_for}"
         case Serving.FALLBACK:
-            instead = present.name_of(known, route.fallback[0]) if route.fallback else "the stated default"
+            instead = stand_in(plane.artifacts, policy, route, known)
             return f"{instead} answers in place of {champion} (incident {route.degraded_by})"
         case _:
             worst = min(lights, key=lambda one: _WORST_FIRST.index(one.standing))

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from roadworthy.cli.status_text import explained
 from roadworthy.domain.candidate import Artifact, Candidate, Environment
 from roadworthy.domain.ledger import Noun
 from roadworthy.domain.llm import Assistant, GuardPlan, chat_interface
 from roadworthy.domain.pin import Pin, PinTerms, Price, Provider
 from roadworthy.domain.record import Flag, Record, StepTaken
 from roadworthy.domain.release import Release
-from roadworthy.domain.system import Owner, Policy
-from roadworthy.lifecycle.assistants import compare, explain_assistant
+from roadworthy.domain.route import Arm, ArmRole, Route
+from roadworthy.domain.system import Owner, Policy, ServePlan
+from roadworthy.lifecycle.assistants import compare, explain_assistant, stand_in
 from roadworthy.lifecycle.explain import explain
 from roadworthy.runtimes.rag.index import Parameters, build
 from roadworthy.stores.codec import to_json
@@ -86,6 +88,31 @@ def test_an_answer_leads_to_its_model_its_passages_and_its_cost(world: World) ->
     assert found.outputs["text"] == "Three litres [1]."
     assert found.outputs["fingerprint"] == "fp_a1"
     assert found.release.assistant.guards == (("limits", {}),)
+
+
+def test_the_chain_is_written_for_a_person(world: World) -> None:
+    """Question and answer stand alone; the model, what it rested on and its cost are one line each."""
+    release = admitted(world)
+    guard = StepTaken("guard", "pii", "alter", 0, "card:1")
+    record = answered(world, release.id, steps=(PASSAGES, CALLED, guard))
+    lines = list(explained(explain(world.plane, record.id)))
+    for line in (
+        "  question  How much?", "  answer    Three litres [1].",
+        "  model     pin main, model m-1, fingerprint fp_a1; ended by stop",
+        "  cost      0.000096 EUR, 412 tokens in (12 cached), 57 out, price list manifest",
+        "  first     token after 310 ms", "  passage   [1] a.md#a-1", "  guard     pii: alter (card:1)",
+        "  pin       main: openai m-1 (in use)", "  approved  by nobody: its tier asks for no approval",
+    ):  # fmt: skip
+        assert line in lines
+    forced = replace(release, forced_by="ana")
+    world.decide(Noun.RELEASE, release.id, forced)
+    said = [*explained(explain(world.plane, answered(world, release.id, id="02" * 16, steps=(), outputs=()).id))]
+    assert "  approved  by nobody: it was forced" in said
+    silent = ("", "", 0, 0, 0, 0, 0, "", "", "")
+    said = [*explained(explain(world.plane, answered(world, release.id, id="03" * 16, steps=(), outputs=silent).id))]
+    assert "  answer    nothing was said, or it was not kept" in said
+    assert "  model     none was asked; ended by no answer" in said
+    assert "  cost      0 EUR, 0 tokens in (0 cached), 0 out, nothing to pay" in said
 
 
 def test_an_answer_to_a_classified_question_is_as_closed_as_the_question(world: World) -> None:
@@ -171,3 +198,26 @@ def test_what_changed_between_releases_is_told_line_by_line(world: World) -> Non
     assert "pin other is gone" in back.others
     same = compare(before, before)
     assert (same.lines, same.others) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("order", "name"),
+    [
+        (("spare", "baseline"), "s@v9's pin spare"),
+        (("main", "spare", "baseline"), "s@v9's pin spare"),
+        (("baseline", "spare"), "the stated default"),
+        (("previous",), "the stated default"),
+        ((), "the stated default"),
+    ],
+)
+def test_who_answers_while_a_route_is_degraded_is_told_as_it_is(
+    world: World, order: tuple[str, ...], name: str
+) -> None:
+    """Another pin of the release comes first where the policy's order says so, else the release that was chosen."""
+    release = admitted(world, replace(PLAIN, pins=(MAIN, SPARE)))
+    arm = Arm(role=ArmRole.CHAMPION, release=release.id, share=1.0)
+    route = Route(system="s", environment="live", version=1, arms=(arm,), degraded_by="s-1")
+    policy = Policy(owner=Owner(principal="ana", contact="file:p.jsonl"), serve=ServePlan(fallback=order))
+    known = {release.id: release}
+    assert stand_in(world.plane.artifacts, policy, route, known) == name
+    assert stand_in(world.plane.artifacts, policy, replace(route, fallback=(release.id,)), {}) == release.id

@@ -47,7 +47,7 @@ def keep_cached(cache: ExactCache, turn: Turn, name: bytes | None) -> None:
     said = turn.said
     if name is None or said is None or turn.from_cache or turn.is_masked or turn.mark or turn.flags & _SPOILED:
         return
-    if said.finish != "stop" or said.tool_calls or not said.text:
+    if said.outcome != "stop" or said.tool_calls or not said.text:
         return
     if turn.cleaner.clean(said.text, classes_of(frozenset(turn.place.served.mask))).counts:
         return

@@ -20,10 +20,11 @@ from roadworthy.serving.admit import Guarded, Parts, read_body, too_large
 from roadworthy.serving.attempt import Intake
 from roadworthy.serving.gateway.answer import ChatAnswerer
 from roadworthy.serving.gateway.embedding import embed
+from roadworthy.serving.gateway.outlet import Gone
 from roadworthy.serving.gateway.place import ChatPlace
 from roadworthy.serving.gateway.plain import outputs_body, read_inputs
 from roadworthy.serving.gateway.request import ChatRequest, decode_body, read_chat, system_named
-from roadworthy.serving.gateway.streaming import Gone, Streamer
+from roadworthy.serving.gateway.streaming import Streamer
 from roadworthy.serving.gateway.told import answer_body, encode, error_document, headers_of
 from roadworthy.serving.gateway.turn import Turn
 from roadworthy.serving.problem import Problem, not_found, unavailable

@@ -68,8 +68,7 @@ class Recorder:
             place.meter.count("fallbacks", turn.mark)
         place.meter.answered(ready.name if ready else "none", status, took_us, 1)
         self._count_use(turn)
-        text = turn.said.text if turn.said is not None else None
-        outputs = _outputs(turn, self._kept(turn, text))
+        outputs = _outputs(turn, self._kept(turn, _text(turn)))
         kept = self._record(
             Record(
                 turn.record, place.served.name, place.served.environment, ready.id if ready else "", turn.intended,
@@ -98,7 +97,7 @@ class Recorder:
                 twin.record, place.served.name, place.served.environment, ready.id, ready.id, "shadow",
                 place.route.version, turn.intake.now, turn.intake.now, took_us, 200 if twin.said else 500,
                 int(twin.flags | self.extra_flags), place.interface_id,
-                outputs=_outputs(twin, self._kept(twin, twin.said.text if twin.said else None)),
+                outputs=_outputs(twin, self._kept(twin, _text(twin))),
                 steps=tuple(twin.steps), subject=turn.subject, trace=turn.intake.trace, shadow_of=turn.record,
                 error=twin.error, cost_micros=micros(twin.cost),
             )
@@ -139,10 +138,15 @@ class Recorder:
         return place.compiled.kept(tuple(row))
 
 
+def _text(turn: Turn) -> str | None:
+    """Return what was said, be it why nothing else was."""
+    return turn.said and (turn.said.text or turn.said.refusal)
+
+
 def _outputs(turn: Turn, text: str | None) -> tuple[Value, ...]:
     """Return what `domain.llm.TEXT_OUTPUTS` names."""
     usage = turn.usage
     return (
-        text, turn.said.finish if turn.said is not None else "", usage.input, usage.output, usage.cached_input,
+        text, turn.said.outcome if turn.said is not None else "", usage.input, usage.output, usage.cached_input,
         turn.cost, turn.first_token_us, turn.model, turn.fingerprint, turn.price,
     )  # fmt: skip

@@ -11,9 +11,8 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from roadworthy.domain.record import Flag
 from roadworthy.guards.chain import ChainStream
 from roadworthy.ports.chat import Chunk, ProviderTrouble
 from roadworthy.ports.guard import Blocked
@@ -22,118 +21,16 @@ from roadworthy.serving.gateway.caching import find_cached, keep_cached
 from roadworthy.serving.gateway.chain import Link, has_rival, links
 from roadworthy.serving.gateway.events import HeldCalls, Naming, calls_tools, delta_of, says_more
 from roadworthy.serving.gateway.guarding import check_call, context_of, note_rulings
+from roadworthy.serving.gateway.outlet import Line, Outlet
 from roadworthy.serving.gateway.paying import Passed
 from roadworthy.serving.gateway.place import ChatReady
 from roadworthy.serving.gateway.preparing import body_of
-from roadworthy.serving.gateway.told import DONE, encode, error_document, mark_of, piece, usage_piece
+from roadworthy.serving.gateway.told import piece
 from roadworthy.serving.gateway.turn import Said, Turn
 from roadworthy.serving.problem import Problem
 
 _log: Final = logging.getLogger("roadworthy.serving")
 BROKE_OFF: Final = "\n\n[The answer broke off here. What follows is a new answer by {name}.]\n\n"
-
-
-class Line(Protocol):
-    """Where the pieces go. `start` sends the headers; `send` raises `Gone` when the caller hung up."""
-
-    def start(self, turn: Turn) -> None:
-        """Send status and headers."""
-        ...
-
-    async def send(self, data: bytes) -> None:
-        """Send one or more events."""
-        ...
-
-
-class Gone(Exception):
-    """The caller hung up."""
-
-
-class Outlet:
-    """Sends pieces while the caller is there; remembers the text that left, and whether anything did."""
-
-    def __init__(self, line: Line, turn: Turn) -> None:
-        self._line = line
-        self._turn = turn
-        self.text: list[str] = []
-        self.has_begun = False
-        self.opening = b""
-        self.note = ""
-        self._held = b""
-
-    async def silent(self, data: bytes, *, waits: bool, more: bool = False) -> None:
-        """Send an event without text. One that only opens the answer waits for the first that says something."""
-        if not waits:
-            await self.raw(data, more=more)
-        elif not self.has_begun:
-            self.opening += data
-
-    async def raw(self, data: bytes, text: str = "", *, more: bool = False) -> None:
-        """Send bytes that are events already; with `more` to come at once, together with those."""
-        turn = self._turn
-        if self.opening:
-            data, self.opening = self.opening + data, b""
-        if self.note:
-            note, self.note = self.note, ""
-            data = piece(turn, {"content": note}) + data
-            self.text.append(note)
-        if not self.has_begun:
-            self.has_begun = True
-            turn.first_token_us = int((time.perf_counter() - turn.intake.started) * 1e6)
-            self._begin()
-        if text:
-            self.text.append(text)
-        if more:
-            self._held += data
-        else:
-            await self._send(data)
-
-    async def say(self, text: str, refusal: str = "") -> None:
-        """Send a text, or why there is none, as one event."""
-        if not self.has_begun:
-            await self.raw(piece(self._turn, {"role": "assistant", "content": ""}))
-        if text:
-            await self.raw(piece(self._turn, {"content": text}), text)
-        if refusal:
-            await self.raw(piece(self._turn, {"refusal": refusal}))
-
-    async def end(self, finish: str, document: dict[str, Any] | None, *, recorded: bool) -> None:
-        """Send the finish, what it cost, and the last word."""
-        turn = self._turn
-        if not self.has_begun:
-            await self.raw(b"")
-        mark = mark_of(turn, recorded=recorded)
-        if document is None:
-            data = piece(turn, {}, finish, roadworthy=mark)
-        else:
-            first: dict[str, Any] = {**document["choices"][0], "delta": {}, "finish_reason": finish}
-            named = {**document, "id": f"chatcmpl-{turn.record}", "model": turn.place.name}
-            data = b"data: " + encode({**named, "choices": [first], "roadworthy": mark}) + b"\n\n"
-        await self._send(data + (usage_piece(turn) if turn.request.wants_usage else b"") + DONE)
-
-    async def fail(self, problem: Problem) -> None:
-        """Say that it went wrong after it began; without the last word, so that no client takes it for whole."""
-        await self._send(b"data: " + encode(error_document(problem)) + b"\n\n")
-
-    def _begin(self) -> None:
-        try:
-            self._line.start(self._turn)
-        except Gone:
-            self._leave()
-
-    async def _send(self, data: bytes) -> None:
-        if self._turn.is_gone:
-            return
-        if self._held:
-            data, self._held = self._held + data, b""
-        try:
-            await self._line.send(data)
-        except Gone:
-            self._leave()
-
-    def _leave(self) -> None:
-        self._turn.is_gone = True
-        self._turn.flags |= Flag.ABANDONED
 
 
 @dataclass(slots=True)
@@ -142,6 +39,12 @@ class Ending:
 
     finish: str
     document: dict[str, Any] | None = None
+    refuses: bool = False
+
+    @property
+    def field(self) -> str:
+        """Return where the text stands in a delta: OpenAI has a field of its own for a model's refusal."""
+        return "refusal" if self.refuses else "content"
 
 
 class Streamer:
@@ -206,7 +109,7 @@ class Streamer:
                 return None
             ending = await self._ask(turn, link, out, deadline, has_rival=has_rival(found, at))
             if ending is not None:
-                turn.said = Said(text="", finish=ending.finish)
+                turn.said = Said(text="", finish=ending.finish, refusal="".join(out.text) if ending.refuses else "")
                 return ending.document
         turn.answered_by = None
         return None
@@ -264,11 +167,12 @@ class Streamer:
             return ending
         async for chunk in chunks:
             if chunk.finish:
-                ending = Ending(chunk.finish, dict(chunk.document))
+                ending.finish, ending.document = chunk.finish, dict(chunk.document)
                 if chunk.text:
                     await out.raw(piece(turn, {"content": chunk.text}), chunk.text)
-            elif chunk.text:
-                await out.raw(naming.event(chunk), chunk.text, more=chunk.more)
+            elif text := _text_of(chunk):
+                ending.refuses |= not chunk.text
+                await out.raw(naming.event(chunk), text, more=chunk.more)
             elif chunk.document.get("choices"):
                 await out.silent(naming.event(chunk), waits=not says_more(chunk), more=chunk.more)
         return ending
@@ -291,17 +195,18 @@ class Streamer:
             if is_call:
                 calls.take(chunk)
             if _text_of(chunk):
+                ending.refuses |= not chunk.text
                 batch.append(chunk)
             elif not chunk.finish and not is_call and chunk.document.get("choices") and not says_more(chunk):
                 await out.silent(naming.event(chunk), waits=True)
             if batch and not chunk.more:
-                await _let_through(turn, guards, naming, batch, out)
+                await _let_through(turn, guards, naming, batch, out, ending)
                 batch.clear()
         if batch:
-            await _let_through(turn, guards, naming, batch, out)
+            await _let_through(turn, guards, naming, batch, out, ending)
         rest = guards.close() if out.text or not calls.chunks else ""
         if rest:
-            await out.raw(piece(turn, {"content": rest}), rest)
+            await out.raw(piece(turn, {ending.field: rest}), rest)
         note_rulings(turn, guards.rulings())
         ending.finish = guards.finish or ending.finish
         for arguments in calls.arguments():
@@ -318,7 +223,9 @@ async def _read_to_end(pieces: AsyncGenerator[Chunk]) -> None:
                 pass
 
 
-async def _let_through(turn: Turn, guards: ChainStream, naming: Naming, batch: list[Chunk], out: Outlet) -> None:
+async def _let_through(
+    turn: Turn, guards: ChainStream, naming: Naming, batch: list[Chunk], out: Outlet, ending: Ending
+) -> None:
     """Send what the guards let go of events that came together; as they came, where nothing of them is held back.
 
     Raises:
@@ -329,7 +236,7 @@ async def _let_through(turn: Turn, guards: ChainStream, naming: Naming, batch: l
     if passed == text and not any(chunk.finish or says_more(chunk) for chunk in batch):
         await out.raw(b"".join(map(naming.event, batch)), passed)
     elif passed:
-        await out.raw(piece(turn, {"content": passed}), passed)
+        await out.raw(piece(turn, {ending.field: passed}), passed)
 
 
 def _text_of(chunk: Chunk) -> str:

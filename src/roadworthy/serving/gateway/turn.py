@@ -56,6 +56,11 @@ class Said:
     tool_calls: Any = None
     refusal: str = ""
 
+    @property
+    def outcome(self) -> str:
+        """Return the finish for the record: a model may refuse in words of their own field, and finish with `stop`."""
+        return "refusal" if self.refusal and self.finish == "stop" else self.finish
+
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
