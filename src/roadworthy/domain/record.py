@@ -115,5 +115,10 @@ def outcome_key(*content: Value) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def is_sampled(record_id: str, share: float) -> bool:
+    """Tell whether an answer is in a sample of a share in 0..1: decided by its id alone, the same whoever asks."""
+    return int.from_bytes(hashlib.sha256(record_id.encode()).digest()[:8], "big") < share * (1 << 64)
+
+
 FRAME_RECORD = 1
 FRAME_OUTCOME = 2

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from roadworthy.domain.interface import Task
 from roadworthy.domain.moment import Micros
-from roadworthy.domain.record import Flag, Record
+from roadworthy.domain.record import Flag, Record, is_sampled
 from roadworthy.domain.system import WatchPlan
 from roadworthy.errors import ArtifactError
 from roadworthy.lifecycle.assistants import assistant_of
@@ -17,10 +17,10 @@ from roadworthy.lifecycle.fold_chats import fold_chats
 from roadworthy.lifecycle.folding import answer_width, by_bucket, event_width
 from roadworthy.lifecycle.passages import (
     MOST_AT_ONCE,
+    SHARE,
     Passages,
     fold_grounded,
     grounded,
-    is_sampled,
     rests_on_passages,
 )
 from roadworthy.lifecycle.questions import AskedReference, features, fold_questions
@@ -104,7 +104,7 @@ class ChatFolder:
         """Judge sampled answers for the release that gave them, and for the system where a caller got them."""
         for record in group:
             known = self._text(record.release)
-            if known is None or not is_sampled(record.id) or not rests_on_passages(record):
+            if known is None or not is_sampled(record.id, SHARE) or not rests_on_passages(record):
                 continue
             names = (record.release,) if record.flags & Flag.SHADOW else (record.release, "")
             buckets = [self._buckets.timed((*here, name), start, GROUNDED, GroundedBucket) for name in names]

@@ -5,7 +5,6 @@ Off the request path: which passages an answer was handed is on its record, what
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
@@ -26,15 +25,8 @@ SHARE: Final = 0.1
 MOST_AT_ONCE: Final = 50
 """How many answers one look judges at most, so that a flood of answers never holds up a rollback."""
 _KEPT_INDEXES: Final = 4
-_FULL: Final = 1 << 64
 _NOT_ANSWERED: Final = 400
 _NOT_CLAIMED: Final = Flag.ABSTAINED | Flag.DEFAULTED
-
-
-def is_sampled(record_id: str, share: float = SHARE) -> bool:
-    """Tell whether an answer is in the sample: decided by its id alone, so each look decides alike."""
-    place = int.from_bytes(hashlib.sha256(record_id.encode()).digest()[:8], "big")
-    return place < share * _FULL
 
 
 class Passages:

@@ -6,7 +6,6 @@ restart neither repeats nor skips one.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +15,7 @@ from roadworthy.domain.interface import Interface
 from roadworthy.domain.llm import HISTORY, QUESTION, TEXT_OUTPUTS
 from roadworthy.domain.moment import DAY, HOUR, SECOND, Micros
 from roadworthy.domain.pin import Usage
-from roadworthy.domain.record import Flag, Outcome, Record, outcome_key
+from roadworthy.domain.record import Flag, Outcome, Record, is_sampled, outcome_key
 from roadworthy.domain.system import Policy, ScorePlan
 from roadworthy.lifecycle import present
 from roadworthy.lifecycle.outcomes import append
@@ -39,17 +38,10 @@ _SETTLED: Final[Micros] = 2 * SECOND
 _SEGMENT_BYTES: Final = 1 << 20
 _WAIT_S: Final = 30.0
 _OK: Final = 200
-_FULL: Final = 1 << 64
 _TRIES: Final = 3
 
 ScorerFor = Callable[[Plane, Candidate, Policy], Scorer]
 """Opens the judges of a release; given by wiring, which can start local models."""
-
-
-def is_chosen(record_id: str, share: float) -> bool:
-    """Tell whether an answer is among those scored; the same for an id each time, whoever asks."""
-    place = int.from_bytes(hashlib.sha256(record_id.encode()).digest()[:8], "big")
-    return place < share * _FULL
 
 
 def case_of(suite: Suite, record: Record, interface: Interface) -> Case | None:
@@ -172,7 +164,7 @@ class AnswerScorer:
         """Yield the next answers to score, oldest first; the newest moments may still miss frames of other workers."""
         count = 0
         for record in self._plane.records.scan(system, environment, place.since, now - _SETTLED):
-            if record.id in place.done or not is_answer(record) or not is_chosen(record.id, plan.share):
+            if record.id in place.done or not is_answer(record) or not is_sampled(record.id, plan.share):
                 continue
             if any(_is_score(known.scorer) for known in self._plane.records.outcomes_of(record.id)):
                 place.done.add(record.id)

@@ -20,11 +20,10 @@ from typing import Any, Final, Self
 from roadworthy.domain import trace_names as names
 from roadworthy.domain.llm import TEXT_OUTPUTS
 from roadworthy.domain.pin import Pin
-from roadworthy.domain.record import Flag, Record, StepTaken
+from roadworthy.domain.record import Flag, Record, StepTaken, is_sampled
 from roadworthy.errors import ArtifactError
 from roadworthy.lifecycle.assistants import assistant_of
 from roadworthy.lifecycle.fold_chats import told
-from roadworthy.lifecycle.passages import is_sampled
 from roadworthy.lifecycle.references import References
 from roadworthy.ports.plane import Plane
 

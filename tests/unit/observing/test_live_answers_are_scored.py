@@ -14,7 +14,7 @@ from roadworthy.domain.ledger import Decide, Noun
 from roadworthy.domain.llm import chat_interface
 from roadworthy.domain.moment import DAY, SECOND
 from roadworthy.domain.principal import AUTOMATION
-from roadworthy.domain.record import Flag, Outcome, Record, StepTaken
+from roadworthy.domain.record import Flag, Outcome, Record, StepTaken, is_sampled
 from roadworthy.domain.release import Release
 from roadworthy.domain.route import Arm, ArmRole, Route
 from roadworthy.domain.system import Owner, Policy, ScorePlan, WatchPlan
@@ -23,7 +23,7 @@ from roadworthy.lifecycle.change_route import route_changed
 from roadworthy.lifecycle.joining import decision_loss
 from roadworthy.lifecycle.observe import Observer
 from roadworthy.lifecycle.references import References
-from roadworthy.lifecycle.score_answers import COST, AnswerScorer, answered_of, case_of, is_chosen
+from roadworthy.lifecycle.score_answers import COST, AnswerScorer, answered_of, case_of
 from roadworthy.manifest.suites import read_suite
 from roadworthy.ports.evaluation import Answered, Scored, Scores
 from roadworthy.ports.plane import Plane
@@ -234,9 +234,9 @@ def test_the_cap_on_judges_is_that_of_one_day(tmp_path: Path) -> None:
 def test_the_share_is_kept_and_depends_on_ids_alone() -> None:
     """Whoever asks, and whenever, the same answers are chosen."""
     ids = [f"{number:032x}" for number in range(5_000)]
-    assert 0.08 < sum(is_chosen(one, 0.1) for one in ids) / len(ids) < 0.12
-    assert all(is_chosen(one, 1.0) for one in ids)
-    assert {one for one in ids if is_chosen(one, 0.05)} <= {one for one in ids if is_chosen(one, 0.1)}
+    assert 0.08 < sum(is_sampled(one, 0.1) for one in ids) / len(ids) < 0.12
+    assert all(is_sampled(one, 1.0) for one in ids)
+    assert {one for one in ids if is_sampled(one, 0.05)} <= {one for one in ids if is_sampled(one, 0.1)}
 
 
 def test_a_question_that_is_no_case_is_scored_by_what_is_asked_of_all(plane: Plane) -> None:

@@ -14,7 +14,7 @@ from roadworthy.domain.ledger import Noun
 from roadworthy.domain.llm import Assistant, GuardPlan, chat_interface
 from roadworthy.domain.moment import DAY, HOUR, MINUTE
 from roadworthy.domain.pin import Pin, Provider
-from roadworthy.domain.record import Flag, Outcome, Record, StepTaken
+from roadworthy.domain.record import Flag, Outcome, Record, StepTaken, is_sampled
 from roadworthy.domain.release import Release
 from roadworthy.domain.route import Arm, ArmRole, Route, Shadow
 from roadworthy.domain.system import Owner, Policy, WatchPlan
@@ -24,7 +24,7 @@ from roadworthy.lifecycle.buckets import Buckets
 from roadworthy.lifecycle.chat_folder import ChatFolder
 from roadworthy.lifecycle.fold_chats import merge_chats, passages_of, told
 from roadworthy.lifecycle.observe import Observer
-from roadworthy.lifecycle.passages import MOST_AT_ONCE, Passages, is_sampled
+from roadworthy.lifecycle.passages import MOST_AT_ONCE, SHARE, Passages
 from roadworthy.lifecycle.questions import REFERENCE_ROWS
 from roadworthy.lifecycle.references import References
 from roadworthy.ports.chats import ChatBucket
@@ -72,7 +72,7 @@ class Chats(World):
             self.seq += 1
             moment = self.now - MINUTE + self.seq % 1_000
             name = new_record_id(1, moment)
-            if sampled is not None and is_sampled(name) != sampled:
+            if sampled is not None and is_sampled(name, SHARE) != sampled:
                 continue
             found = (StepTaken("retrieval", release, "ok", 10, passages),) if passages else ()
             outputs = (text if keep else None, finish, *tokens, picos, first_us, "m-1", "fp", price)
