@@ -6,7 +6,9 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from roadworthy.domain.budget import Budget, Period, Purse, Whose
 from roadworthy.domain.candidate import Artifact, Candidate, Environment
+from roadworthy.domain.lease import PurseState
 from roadworthy.domain.ledger import Noun
 from roadworthy.domain.llm import Assistant, GuardPlan, chat_interface
 from roadworthy.domain.moment import HOUR, SECOND
@@ -56,6 +58,8 @@ def chat(story: Any, seeding: Any) -> list[str]:
         seeding.objective("refusals", "refusals", 0.2, Light.DECISION),
     )
     policy = replace(policy, watch=replace(policy.watch, window=HOUR, objectives=objectives))
+    budgets = (Budget(limit_micros=20_000_000), Budget(limit_micros=2_500_000, period=Period.HOUR, whose=Whose.TEAM))
+    policy = replace(policy, serve=replace(policy.serve, budgets=budgets))
     story.commit("policy.applied", Noun.POLICY, SYSTEM, SYSTEM, policy)
     admit(story, 0, Assistant(passage=True))
     releases = [
@@ -75,7 +79,16 @@ def chat(story: Any, seeding: Any) -> list[str]:
         story.wait()
         story.see(*signals(story, releases[1].id))
         story.look()
+    spend(story, budgets[0])
     return names
+
+
+def spend(story: Any, budget: Budget) -> None:
+    """Settle most of a day's budget, so that a call was turned away."""
+    start = budget.period.start(story.now)
+    purse = Purse(system=SYSTEM, environment="live", budget=budget.name, who="", period_start=start)
+    state = PurseState(purse=purse, limit=budget.limit, settled=budget.limit * 98 // 100, turned_away=True)
+    story.plane.purses.change([purse.id], lambda books: replace(books, purses={**books.purses, purse.id: state}))
 
 
 def admit(story: Any, number: int, assistant: Assistant) -> Release:

@@ -59,6 +59,16 @@ def test_the_system_page_tells_what_answers(tab: Any, address: str) -> None:
     assert tab.get_by_role("heading", name="Cost of an answer").count() == 1
 
 
+def test_the_system_page_tells_what_is_spent(tab: Any, address: str) -> None:
+    """How much of each budget is gone, whether calls are turned away for it, and budgets nobody spent from yet."""
+    tab.goto(f"{address}/systems/helper")
+    first, second = tab.locator(".budgets > li").all()
+    assert "19.6 of 20 USD per day, all callers (98 %)" in first.inner_text()
+    assert "spent: calls are turned away" in first.inner_text()
+    assert "begins anew in" in first.inner_text()
+    assert "0 of 2.5 USD per hour, each team (0 %)" in second.inner_text()
+
+
 def test_a_records_page_shows_the_answer_with_its_passages_and_its_cost(tab: Any, address: str, seeded: Any) -> None:
     """From one answer to the texts that it rests on, in one click."""
     tab.goto(f"{address}/records/{seeded.records[0]}")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from roadworthy.domain.digest import Digest
+from roadworthy.domain.moment import Micros
 from roadworthy.domain.rollout import Stage, StagePlan
 from roadworthy.domain.route import Arm, ArmRole, Route, Shadow
 
@@ -110,9 +111,9 @@ def stopped(route: Route, reason: str) -> Route:
     return _next(without_trial(route), route, stopped=True, stopped_for=reason)
 
 
-def restored(route: Route) -> Route:
-    """Undo `stopped` and `degraded`: the champion answers again."""
-    return _next(route, route, stopped=False, stopped_for="", degraded_by="")
+def restored(route: Route, at: Micros) -> Route:
+    """Undo `stopped` and `degraded` at a time: the champion answers again."""
+    return _next(route, route, stopped=False, stopped_for="", degraded_by="", restored_at=at)
 
 
 def _serving(route: Route, champion: Digest, previous: Digest, order: Iterable[str], baseline: Digest) -> Route:

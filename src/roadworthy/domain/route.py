@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from roadworthy.domain.digest import Digest
+from roadworthy.domain.moment import Micros
 
 _BUCKETS: Final = 1 << 32
 _TOLERANCE: Final = 1e-9
@@ -41,7 +42,8 @@ class Shadow:
 class Route:
     """Shares sum to 1. `fallback` is tried in order; `last_good` always loads. `stopped` answers 503, on purpose.
 
-    `degraded_by` is set while the failure plan has put the fallback in front of the champion.
+    `degraded_by` is set while the failure plan has put the fallback in front of the champion. `restored_at` is when a
+    person put the champion back in front, 0 where nobody had to: what was seen before that is judged no more.
 
     Raises:
         ValueError: the shares do not sum to 1, or there is not exactly one champion.
@@ -57,6 +59,7 @@ class Route:
     stopped: bool = False
     stopped_for: str = ""
     degraded_by: str = ""
+    restored_at: Micros = 0
 
     def __post_init__(self) -> None:
         """Refuse a route that would lose or double traffic."""

@@ -36,7 +36,8 @@ def judge(plane: Plane, policy: Policy, route: Route, now: Micros) -> tuple[Judg
     """Look at every objective of the releases in a route, and keep what changed.
 
     Memory is written only when a standing or its beginning changed, so a quiet system writes nothing. When
-    observation saved at the same instant, this look is lost and the next one, a moment later, counts.
+    observation saved at the same instant, this look is lost and the next one, a moment later, counts. A person who puts
+    a champion back in front ends all breaches: each must be seen anew, for its whole grace.
     """
     place = (route.system, route.environment)
     signals = _by_name(_since_begun(plane, route, plane.observations.signals(*place)))
@@ -46,7 +47,9 @@ def judge(plane: Plane, policy: Policy, route: Route, now: Micros) -> tuple[Judg
     for objective in policy.watch.objectives:
         for release, signal in _subjects(route, signals.get(objective.when.signal, {})):
             key = WatchKey(*place, objective.name, release)
-            old = before.get(key, Watch(objective=objective.name, release=release))
+            old = before.get(key)
+            if old is None or old.looked_at < route.restored_at:
+                old = Watch(objective=objective.name, release=release)
             watch = look(objective, signal, old, now)
             judged.append(Judged(objective=objective, release=release, watch=watch, signal=signal))
             if key not in before or (watch.standing, watch.holds_since) != (old.standing, old.holds_since):
@@ -77,14 +80,16 @@ def _subjects(route: Route, signals: Mapping[Digest, Signal]) -> list[tuple[Dige
 
 
 def _since_begun(plane: Plane, route: Route, signals: Sequence[Signal]) -> list[Signal]:
-    """Leave out what was seen of a release before its newest rollout began.
+    """Leave out what was seen of a release before its newest rollout began, and of all before a person restored it.
 
-    A release that is put in front again brings its last signal along, from the time when it was taken back.
+    What is put in front again brings its last signal along, from the time when it was taken back: the fault may be
+    mended, or accepted, and not looked at since.
     """
     rollout = present.rollout(plane, route.system, route.environment)
+    fresh = [one for one in signals if one.at >= route.restored_at]
     if rollout is None:
-        return list(signals)
-    return [one for one in signals if one.release != rollout.release or one.at >= rollout.started_at]
+        return fresh
+    return [one for one in fresh if one.release != rollout.release or one.at >= rollout.started_at]
 
 
 def _by_name(signals: Sequence[Signal]) -> dict[str, dict[Digest, Signal]]:

@@ -84,7 +84,7 @@ def restore(plane: Plane, system: str, *, actor: Actor, reason: str = "", enviro
         expected, _, route = _read(plane, system, environment)
         if not route.stopped and not route.degraded_by:
             raise RefusedError(f"{system} is neither stopped nor on its fallback")
-        after = restored(route)
+        after = restored(route, plane.clock.now())
         plane.ledger.commit([route_changed(after, actor, reason or "restored by hand", expected=expected)])
         publish(plane)
         return after

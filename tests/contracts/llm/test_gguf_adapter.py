@@ -40,11 +40,11 @@ PIN = Pin(
 PATIENCE_S = 60.0
 
 
-def until(claim: Callable[[], bool]) -> None:
+def until(claim: Callable[[], bool], log: Path | None = None) -> None:
     """Wait for what another process does."""
     ends = time.monotonic() + PATIENCE_S
     while not claim():
-        assert time.monotonic() < ends, "it did not happen"
+        assert time.monotonic() < ends, f"it did not happen; log: {log.read_text() if log else 'none'}"
         time.sleep(0.01)
 
 
@@ -223,19 +223,23 @@ def test_hanging_up_lets_the_next_one_in(sockets: Path) -> None:
 
 def test_an_adapter_ends_with_whoever_started_it(tmp_path: Path) -> None:
     """No process holds a model in memory that nobody asks any more."""
+    log = tmp_path / "log"
     code = (
         "import sys; sys.path[:0] = [];"
         "from pathlib import Path; from roadworthy.domain.pin import *; from roadworthy.runtimes.llm.gguf import *;"
         f"pin = Pin(name='p', provider=Provider.GGUF, model='m', artifact={DIGEST!r}, context=64);"
-        f"print(start_adapter(Path({str(FILE)!r}), pin, Path({str(tmp_path)!r})).pid, flush=True); sys.stdin.read()"
+        f"log = open({str(log)!r}, 'wb');"
+        f"started = start_adapter(Path({str(FILE)!r}), pin, Path({str(tmp_path)!r}), log=log.fileno());"
+        "print(started.pid, flush=True); sys.stdin.read()"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    until(lambda: socket_of(PIN, tmp_path).exists())
-    parent.kill()
-    parent.communicate()
-    until(lambda: not _lives(child))
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        try:
+            assert parent.stdout is not None
+            child = int(parent.stdout.readline())
+            until(lambda: socket_of(PIN, tmp_path).exists(), log)
+        finally:
+            parent.kill()
+    until(lambda: not _lives(child), log)
 
 
 def _lives(process: int) -> bool:

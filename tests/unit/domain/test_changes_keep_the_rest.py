@@ -107,10 +107,10 @@ def test_routes_change_as_they_are_asked_to():
     assert rolled_back(two, "base", ORDER, "base", {"a"}) == _route("base", 4, fallback=(), last_good="base")
     down = stopped(two, "because")
     assert down == _route("b", 4, fallback=("a", "base"), last_good="a", stopped=True, stopped_for="because")
-    assert restored(down) == _route("b", 5, fallback=("a", "base"), last_good="a")
+    assert restored(down, 7) == _route("b", 5, fallback=("a", "base"), last_good="a", restored_at=7)
     worse = degraded(two, "flights-1", "base")
     assert worse == _route("b", 4, fallback=("base", "a"), last_good="a", degraded_by="flights-1")
-    assert restored(worse) == _route("b", 5, fallback=("base", "a"), last_good="a")
+    assert restored(worse, 7) == _route("b", 5, fallback=("base", "a"), last_good="a", restored_at=7)
     shadow = under_trial(two, "c", StagePlan(stage=Stage.SHADOW, share=0.4))
     assert shadow == _route("b", 4, fallback=("a", "base"), last_good="a", shadow=Shadow(release="c", rate=0.4))
 

@@ -85,7 +85,7 @@ def test_a_degraded_route_answers_with_its_first_fallback() -> None:
     low = degraded(route, "loans-1", "b")
     assert answering(low) == ("b",)
     assert (role_of(low, "b"), role_of(low, "v1"), role_of(low, "x")) == (Role.FALLBACK, Role.RESERVE, Role.NONE)
-    assert answering(restored(low)) == ("v2",)
+    assert answering(restored(low, 7)) == ("v2",)
     assert degraded(route, "loans-1", "").fallback == route.fallback
 
 
@@ -94,7 +94,7 @@ def test_a_stopped_route_answers_nothing() -> None:
     halted = stopped(first_route("loans", "live", "b"), "the goal is void")
     assert answering(halted) == ()
     assert halted.stopped_for == "the goal is void"
-    assert not restored(halted).stopped
+    assert not restored(halted, 7).stopped
 
 
 def test_an_empty_release_stands_for_the_champion() -> None:
@@ -134,7 +134,7 @@ def test_any_sequence_of_changes_keeps_one_champion_and_a_rollback_target(
             case "degrade":
                 route = degraded(route, "loans-1", route.fallback[0] if route.fallback else "")
             case "restore":
-                route = restored(route)
+                route = restored(route, 7)
             case "stop":
                 route = stopped(route, "because")
             case _:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from roadworthy.console.views.budgets import BudgetRow, budget_rows
 from roadworthy.console.views.chat import AssistantView, live_assistant
 from roadworthy.console.views.evidence import gates, summary
 from roadworthy.console.views.example_call import example_call
@@ -78,6 +79,7 @@ class SystemView:
     entries: tuple[Entry, ...]
     example: str
     assistant: AssistantView | None = None
+    budgets: tuple[BudgetRow, ...] = ()
 
     @property
     def title(self) -> str:
@@ -130,6 +132,7 @@ def system_view(plane: Plane, system: str, environment: str = "live") -> SystemV
         entries=entries(plane, system=system, limit=_MOST_ENTRIES),
         example=_example(system, seen, found),
         assistant=live_assistant(plane, seen, environment) if seen else None,
+        budgets=budget_rows(plane, policy, system, environment, found.at),
     )
 
 

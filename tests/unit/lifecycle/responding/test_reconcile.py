@@ -261,6 +261,23 @@ def test_a_breach_that_comes_back_is_another_episode_of_the_same_incident(world:
     world.see("errors", 0.0, errors)
 
 
+def test_what_was_seen_before_a_person_restored_a_system_moves_nothing(world: World) -> None:
+    """The fault may be mended: only what is seen from then on counts, and if it is still there the plan acts again."""
+    two_live(world)
+    break_it(world, "errors", 0.5)
+    look(world)
+    look(world)
+    world.clock.pass_by(MINUTE)
+    restore(world.plane, "flights", actor=ADA)
+    look(world)
+    world.clock.pass_by(HOUR)
+    look(world)
+    assert not world.route.degraded_by
+    break_it(world, "errors", 0.5)
+    look(world)
+    assert world.route.degraded_by == "flights-1.2"
+
+
 def test_two_processes_that_see_the_same_breach_act_once(world: World) -> None:
     """Keys make the second one's decisions no-ops, whatever it read before."""
     two_live(world)
