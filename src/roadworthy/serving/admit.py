@@ -148,9 +148,9 @@ async def read_body(proto: Any, headers: Any, limit: int) -> bytes:
     return bytes(parts)
 
 
-def too_large(limit: int) -> Problem:
+def too_large(limit: int, hint: str = "send fewer rows in one request") -> Problem:
     """Say that a body is larger than the system's limit."""
-    return Problem(413, "RW200", f"the body is larger than {limit} bytes", hint="send fewer rows in one request")
+    return Problem(413, "RW200", f"the body is larger than {limit} bytes", hint=hint)
 
 
 def _is_json(kind: str) -> bool:

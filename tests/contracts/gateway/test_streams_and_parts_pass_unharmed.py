@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,24 @@ def test_odd_bodies_are_answered_or_refused(house: House, odd: dict[str, Any], m
         assert all(step.detail == "refused" for step in steps if step.kind == "attempt" and step.outcome == "error"), (
             document, steps,
         )  # fmt: skip
+
+
+def test_a_body_is_held_to_the_systems_limit_however_it_comes(tmp_path: Path) -> None:
+    """A body without a length is counted as it comes; what to do is told, and the model is not asked."""
+    with MockOpenAI() as provider:
+        serve = {"deadline": "20s", "max_body": "4KiB"}
+        with chatting(tmp_path, {"main": pin_of(provider)}, serve=serve) as chat:
+            document = {"model": SYSTEM, "messages": [{"role": "user", "content": "word " * 2_000}]}
+            body = json.dumps(document).encode()
+            headers = {"authorization": f"Bearer {chat.key}", "content-type": "application/json"}
+            for chunked in (False, True):
+                line = http.client.HTTPConnection("127.0.0.1", chat.port, timeout=20)
+                parts = (body[at : at + 1_000] for at in range(0, len(body), 1_000)) if chunked else body
+                line.request("POST", "/v1/chat/completions", parts, headers, encode_chunked=chunked)
+                answer = line.getresponse()
+                told = answer.read().decode()
+                line.close()
+                assert (answer.status, "larger than 4096 bytes" in told) == (413, True), told
+                assert "serve.max_body" in told
+            assert not provider.requests
+            assert chat.ask("short").status == 200

@@ -102,9 +102,10 @@ class Gateway:
         del path
         started = time.perf_counter()
         headers = scope.headers
-        document = decode_body(await self._body(proto, headers))
+        body = await self._body(proto, headers)
+        document = decode_body(body)
         place, intake, key = self._admit(headers, system_named(document), started)
-        _fits(headers, place)
+        _fits(body, place)
         gate = place.gate
         gate.inside += 1
         try:
@@ -194,8 +195,10 @@ class Gateway:
         """`POST /v1/embeddings`."""
         del path
         started = time.perf_counter()
-        document = decode_body(await self._body(proto, scope.headers))
+        body = await self._body(proto, scope.headers)
+        document = decode_body(body)
         place, intake, key = self._admit(scope.headers, system_named(document), started)
+        _fits(body, place)
         self._app.guard(place, scope.headers)
         turn, answer = await embed(self.answerer, place, intake, key, document)
         recorded = self.answerer.recorder.finish(turn, 200)
@@ -272,15 +275,14 @@ class _Line:
             raise Gone from None
 
 
-def _fits(headers: Any, place: ChatPlace) -> None:
+def _fits(body: bytes, place: ChatPlace) -> None:
     """Hold a body to the limit of the system that it turned out to be for.
 
     Raises:
         Problem: 413.
     """
-    declared = headers.get("content-length") or "0"
-    if int(declared) > place.serve.max_body_bytes:
-        raise too_large(place.serve.max_body_bytes)
+    if len(body) > place.serve.max_body_bytes:
+        raise too_large(place.serve.max_body_bytes, "shorten the conversation, or raise serve.max_body")
 
 
 def _model(place: ChatPlace) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from roadworthy.serving.gateway.turn import Payment, Turn
 
 _PAID_WITHIN_S: Final = 0.5
 _MESSAGE_TOKENS: Final = 8
+_PART_TOKENS: Final = 50_000
+"""An image in full detail is 48,169 tokens to gpt-4o-mini (2,833 and 5,667 a tile, at most 8 tiles)."""
 _LOOK_S: Final = 0.2
 PATIENCE_S: Final = 30.0
 UNBILLED: Final = frozenset(
@@ -148,9 +150,15 @@ def most_of(pin: Pin, body: Mapping[str, Any]) -> Usage:
 
 
 def most_input(body: Mapping[str, Any]) -> int:
-    """Return the most tokens that messages, tools and schema can be: one a byte, and a few a message."""
+    """Return the most tokens that messages, tools and schema can be: one a byte, and a few a message.
+
+    An image may be an address of a few bytes, so each part that is no text counts as the dearest that is known.
+    """
     messages = body.get("messages") or ()
     size = sum(len(str(message).encode()) + _MESSAGE_TOKENS for message in messages)
+    for message in messages:
+        if message.get("content").__class__ is list:
+            size += _PART_TOKENS * sum(part.get("type") != "text" for part in message["content"])
     return size + sum(len(str(body[name]).encode()) for name in ("tools", "response_format") if body.get(name))
 
 
