@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,17 +71,29 @@ def _rows(n: int = 400) -> pd.DataFrame:
     return rows
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """Make a project of training code, committed."""
-    (tmp_path / "train.py").write_text(TRAIN)
-    _rows().to_csv(tmp_path / "rows.csv", index=False)
-    folder = tmp_path / "project"
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a project of training code, committed; init runs the code, which takes seconds."""
+    place = tmp_path_factory.mktemp("begun")
+    (place / "train.py").write_text(TRAIN)
+    _rows().to_csv(place / "rows.csv", index=False)
+    folder = place / "project"
     folder.mkdir()
     create(folder / ".roadworthy")
     plane = wiring.open_plane(Settings(home=folder / ".roadworthy"))
-    init(tmp_path / "train.py", tmp_path / "rows.csv", "ana@example.com", folder=folder, open_plane=lambda: plane)
-    return Project(folder, plane)
+    init(place / "train.py", place / "rows.csv", "ana@example.com", folder=folder, open_plane=lambda: plane)
+    plane.close()
+    return folder
+
+
+@pytest.fixture
+def project(begun: Path, tmp_path: Path) -> Iterator[Project]:
+    """Give each test a copy of its own."""
+    folder = tmp_path / "project"
+    shutil.copytree(begun, folder)
+    plane = wiring.open_plane(Settings(home=folder / ".roadworthy"))
+    yield Project(folder, plane)
+    plane.close()
 
 
 def test_the_same_recipe_is_never_built_twice(project: Project) -> None:

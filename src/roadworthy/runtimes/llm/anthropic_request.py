@@ -46,6 +46,14 @@ def translate(request: Document) -> Translated:
     Raises:
         ProviderTrouble: `refused`, naming what the Messages API cannot do.
     """
+    try:
+        return _translated(request)
+    except (TypeError, KeyError, AttributeError) as error:
+        # Providers of OpenAI's own protocol check the shape of what callers add; here nobody else does.
+        raise refused("a field of the request does not have the shape that OpenAI's API asks for", "") from error
+
+
+def _translated(request: Document) -> Translated:
     for name, value in request.items():
         if name not in _HARMLESS and value is not None and value not in _NEUTRAL.get(name, ()):
             raise refused(f"{name} cannot be asked of this provider", name)

@@ -13,7 +13,7 @@ from typing import Final
 
 from roadworthy.domain.pin import Pin
 from roadworthy.errors import PluginError
-from roadworthy.runtimes.llm.gguf import socket_of, start_adapter
+from roadworthy.runtimes.llm.gguf import folder_for_sockets, socket_of, start_adapter
 
 START_S: Final = 60.0
 _LOOK_S: Final = 0.05
@@ -32,11 +32,11 @@ class LocalModels:
     """Starts the process of a model that nobody serves yet, and ends those it started. One a worker.
 
     Whoever starts one holds a lock while it lives, so two workers never load one model twice; it ends with that worker,
-    and the next one that finds it gone starts it again.
+    and the next one that finds it gone starts it again. `folder` holds the sockets, and beside each a log and a lock.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = self._wanted = folder
         self._started: dict[Path, _Adapter] = {}
 
     async def ensure(self, pin: Pin, weights: Path) -> None:
@@ -45,7 +45,7 @@ class LocalModels:
         Raises:
             PluginError: it does not start; says where its log is.
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder = folder_for_sockets(self._wanted)
         socket = socket_of(pin, self.folder)
         until = time.monotonic() + START_S
         while not await _answers(socket):

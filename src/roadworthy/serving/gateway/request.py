@@ -85,6 +85,7 @@ def read_chat(document: Mapping[str, Any]) -> ChatRequest:
         raise BadRequest("'stream' must be true or false", "stream")
     if document.get("n") not in (None, 1):
         raise BadRequest("'n' must be 1: one answer is what is recorded, judged and paid", "n")
+    _check_tools(document.get("tools"))
     _check_numbers(document)
     last = found[-1]
     question = text_of(last.get("content")) if last["role"] == "user" else ""
@@ -181,6 +182,26 @@ def _is_call(call: object) -> bool:
         return False
     named = cast("dict[str, Any]", function)
     return isinstance(named.get("name"), str) and isinstance(named.get("arguments"), str)
+
+
+def _check_tools(tools: object) -> None:
+    if tools is None:
+        return
+    if not isinstance(tools, list):
+        raise BadRequest("'tools' must be a list", "tools")
+    for at, tool in enumerate(cast("list[Any]", tools)):
+        if not _is_tool(tool):
+            raise BadRequest(f"'tools.{at}' must be an object with a 'type', a function with its 'name'", f"tools.{at}")
+
+
+def _is_tool(tool: object) -> bool:
+    if not isinstance(tool, dict):
+        return False
+    stated = cast("dict[str, Any]", tool)
+    if stated.get("type") != "function":
+        return isinstance(stated.get("type"), str)
+    function = stated.get("function")
+    return isinstance(function, dict) and isinstance(cast("dict[str, Any]", function).get("name"), str)
 
 
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {

@@ -60,10 +60,20 @@ def test_a_model_of_a_dear_call_is_asked_growing_batches() -> None:
 
 
 def test_a_hopeless_model_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch that took too long ends the measuring."""
-    ticks = iter([0.0, 5.0])
+    """A batch that took too long ends the measuring, at once where no machine is as slow as that."""
+    ticks = iter([0.0, 9.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
-    assert pace_of(lambda _: None, {"a": np.zeros(5_000)}) == 5.0
+    assert pace_of(lambda _: None, {"a": np.zeros(5_000)}) == 9.0
+    ticks = iter([0.0, 5.0, 10.0, 14.5])
+    assert pace_of(lambda _: None, {"a": np.zeros(5_000)}) == 4.5
+
+
+def test_one_hiccup_of_the_machine_does_not_make_a_model_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four rows took a second, once: asked again they take a millisecond, and so all rows are worth asking."""
+    ticks = iter([0.0, 0.01, 1.0, 2.0, 3.0, 3.001])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    pace = pace_of(lambda _: None, {"a": np.zeros(5_000)})
+    assert affordable(pace) >= 5_000
 
 
 @pytest.mark.parametrize(("pace", "rows"), [(0.0, 1_000_000_000), (0.001, 5_000), (0.003, 2_000), (60.0, FEWEST_ROWS)])
