@@ -1,6 +1,7 @@
 """Measure the gateway beside a bare pass-through and other gateways, in one run, on an upstream that answers at once.
 
     python benchmarks/llm_gateway.py [--rounds 3] [--seconds 1.5] [--tools FOLDER] [--only ours,bare] [--json FILE]
+        [--readme]
 
 Ours runs with all it does for an answer: key, exact cache (looked up, never hit), guards, masking of personal data and
 keys for the provider, record. A second row of ours has a budget as well: every call's cost is set aside, the call is
@@ -31,6 +32,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import readme
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -423,6 +426,44 @@ def report(servers: list[Server]) -> list[dict[str, Any]]:
     return rows
 
 
+TITLES = {
+    "aiohttp": "bare pass-through (aiohttp)",
+    "roadworthy": "**Roadworthy**, every feature on",
+    "with a budget": "**Roadworthy**, and paid from a budget",
+    "LiteLLM": "LiteLLM proxy",
+    "Portkey": "Portkey gateway",
+}
+
+
+def block(rows: list[dict[str, Any]]) -> str:
+    """Write the README's table."""
+    found = {str(row["name"]): row for row in rows}
+    bare, where = found["aiohttp"], readme.machine()
+    lines = [
+        (
+            f"Measured {where['date']} on {where['cores']} cores, Python {where['python']}, all in one run, the upstream "
+            "on the same machine: `make bench-llm`."
+        ),
+        "",
+        "| One chat request, one worker | CPU at 16 callers | streamed, 23 events | median, 1 caller | rps | memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, title in TITLES.items():
+        row = found.get(name)
+        if row is None:
+            continue
+        cells: list[str] = []
+        for column in ("CPU ms c16", "SSE CPU ms"):
+            times = f" ({row[column] / bare[column]:.1f} times)" if row is not bare else ""
+            cells.append("does not stream here" if math.isnan(row[column]) else f"{row[column]:.2f} ms{times}")
+        rest = f"{row['p50 c1 ms']:.2f} ms | {row['rps c16']:,.0f} | {row['RSS MB']:.0f} MB"
+        lines.append(f"| {title} | {' | '.join(cells)} | {rest} |")
+    if {"roadworthy", "LiteLLM"} <= found.keys():
+        share = found["LiteLLM"]["CPU ms c16"] / found["roadworthy"]["CPU ms c16"]
+        lines += ["", f"Aims: 2.5 times the pass-through, a 35th of LiteLLM; it is a {share:.0f}th."]
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure all that can be run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -431,6 +472,7 @@ def main() -> None:
     parser.add_argument("--tools", type=Path, default=Path(tempfile.gettempdir()) / "roadworthy-bench-llm")
     parser.add_argument("--only", default="")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--readme", action="store_true", help="write the figures into the README")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--target", default="", help=argparse.SUPPRESS)
@@ -470,6 +512,8 @@ def main() -> None:
         rows = report(servers)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1))
+    if given.readme:
+        readme.put("bench-llm", block(rows))
 
 
 if __name__ == "__main__":

@@ -8,18 +8,15 @@ that a run left with `--json FOLDER`, without measuring.
 """
 
 import argparse
-import datetime as dt
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import readme
+
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
-START, END = "<!-- bench:start -->", "<!-- bench:end -->"
 SCRIPTS = ("online", "record_log", "drift")
 QUICK = {
     "online": ["--quick"],
@@ -106,13 +103,6 @@ def drift(figures):
     return "\n".join(lines)
 
 
-def rewritten(readme, table):
-    """Return the README with the block between the marks replaced."""
-    before, _, rest = readme.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{table}\n{END}{after}"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
@@ -127,17 +117,13 @@ def main():
         folder = given.source or given.json or Path(scratch)
         if given.source is None:
             folder.mkdir(parents=True, exist_ok=True)
-            machine = {
-                "date": dt.datetime.now(dt.UTC).date().isoformat(),
-                "cores": os.cpu_count(), "python": platform.python_version(),
-            }  # fmt: skip
-            (folder / "machine.json").write_text(json.dumps(machine))
+            (folder / "machine.json").write_text(json.dumps(readme.machine()))
             for name in given.only.split(","):
                 measure(name, folder, quick=given.quick)
         table = block(folder)
     print(f"\n{table}")
     if given.readme:
-        README.write_text(rewritten(README.read_text(encoding="utf-8"), table), encoding="utf-8")
+        readme.put("bench", table)
 
 
 if __name__ == "__main__":
