@@ -441,8 +441,8 @@ def block(rows: list[dict[str, Any]]) -> str:
     bare, where = found["aiohttp"], readme.machine()
     lines = [
         (
-            f"Measured {where['date']} on {where['cores']} cores, Python {where['python']}, all in one run, the upstream "
-            "on the same machine: `make bench-llm`."
+            f"Measured {where['date']} on {where['cores']} cores, Python {where['python']}, all in one run, "
+            "the upstream on the same machine: `make bench-llm`."
         ),
         "",
         "| One chat request, one worker | CPU at 16 callers | streamed, 23 events | median, 1 caller | rps | memory |",
