@@ -10,8 +10,6 @@ from roadworthy import plugins
 from roadworthy.domain.candidate import Candidate
 from roadworthy.domain.interface import Task
 from roadworthy.domain.pin import Pin, Price
-from roadworthy.manifest.catalogue import GATE_PARAMETERS, Catalogue
-from roadworthy.manifest.defaults_llm_v1 import GUARD_PARAMETERS
 from roadworthy.ports.plane import Plane
 from roadworthy.settings import Settings
 from roadworthy.stores.artifacts import FileArtifacts
@@ -25,9 +23,11 @@ from roadworthy.stores.metadata import Metadata
 from roadworthy.stores.observations import SqlObservations
 from roadworthy.stores.people import SqlPeople
 from roadworthy.stores.purses import SqlPurses
+from roadworthy.stores.records import records_later
 from roadworthy.stores.snapshots import FileSnapshots
 
 if TYPE_CHECKING:
+    from roadworthy.manifest.catalogue import Catalogue
     from roadworthy.wiring.processes import AppFactory
 
 
@@ -38,14 +38,11 @@ def open_plane(settings: Settings) -> Plane:
         NotFoundError: there is no home.
         StoreError: it is read-only, damaged, or of another version.
     """
-    # Reading records loads DuckDB, which a command line that prints a version must not pay for.
-    from roadworthy.stores.records import open_records
-
     arm(settings.crash_at)
     home = open_home(settings.home)
     metadata = Metadata(home.database)
     clock = clock_of(home)
-    records = open_records(home.records, home.counters)
+    records = records_later(home.records, home.counters)
 
     def close() -> None:
         records.close()
@@ -69,6 +66,9 @@ def open_plane(settings: Settings) -> Plane:
 
 def catalogue() -> Catalogue:
     """Return what a manifest may name on this machine. Built-in gates are known by name; others are asked."""
+    # Most commands act on the home alone; only those that read a manifest load what reads it.
+    from roadworthy.manifest.catalogue import GATE_PARAMETERS, Catalogue
+    from roadworthy.manifest.defaults_llm_v1 import GUARD_PARAMETERS
 
     def parameters(name: str) -> Mapping[str, Any]:
         return {} if name in GATE_PARAMETERS else dict(plugins.load("gates", name).defaults)
