@@ -1,5 +1,7 @@
 """A worker may die between any two of the stores that a call makes: nothing is lost, nothing counts twice."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from paying_kit import PRICE, Treasury, Worker, record_of
@@ -7,6 +9,8 @@ from roadworthy.domain.budget import Budget, Whose
 from roadworthy.domain.open_call import LOST_STATUS, OpenCall, cost_of
 from roadworthy.domain.pin import PICO, Price, Usage
 from roadworthy.domain.record import Flag
+from roadworthy.errors import StoreError
+from roadworthy.lifecycle import settle
 
 BIG = Budget(limit_micros=100_000)
 PER_KEY = Budget(limit_micros=100_000, whose=Whose.KEY)
@@ -133,6 +137,45 @@ def test_books_that_are_away_are_asked_again_and_then_the_call_is_charged_in_ful
     treasury.now_s += 100
     treasury.control()
     assert cost_of(treasury.plane.records.find(call.open_call.record)) == PRICE.cost(Usage(output=1_000))
+
+
+def test_what_the_books_said_of_one_call_is_kept_while_another_is_waited_for(treasury, monkeypatch):
+    """A provider is not asked again for what it has told."""
+    worker = warm(treasury)
+    told, silent = worker.reserve(Usage(output=200)), worker.reserve(Usage(output=200))
+    worker.advance(told, Usage())
+    worker.advance(told, Usage(output=150))
+    worker.advance(silent, Usage())
+    worker.die()
+    asked = []
+    ask = treasury.invoice.ask
+    monkeypatch.setattr(treasury.settler, "_ask", lambda call: asked.append(call.id) or ask(call))
+    treasury.control(3)
+    assert asked.count(told.open_call.id) == 1
+    assert asked.count(silent.open_call.id) > 1
+    treasury.now_s += 10
+    treasury.control()
+    assert cost_of(treasury.plane.records.find(told.open_call.record)) == PRICE.cost(Usage(output=150))
+
+
+def test_no_lease_is_settled_while_the_record_of_a_lost_call_cannot_be_kept(treasury, monkeypatch):
+    """A full disk costs nobody money twice: all of it is tried again when there is room."""
+    worker = warm(treasury)
+    call = worker.reserve(Usage(output=1_000))
+    worker.advance(call, Usage())
+    worker.advance(call, Usage(output=300))
+    worker.die()
+    full = SimpleNamespace(record=lambda _: False, close=lambda: None)
+    with monkeypatch.context() as disk:
+        disk.setattr(settle, "open_log", lambda *_, **__: full)
+        treasury.paymaster.pay(None)
+        before = treasury.plane.purses.books()
+        with pytest.raises(StoreError, match="cannot be kept"):
+            treasury.settler.settle(None)
+        assert treasury.plane.purses.books() == before
+        assert treasury.paymaster.dead
+    treasury.control()
+    assert cost_of(treasury.plane.records.find(call.open_call.record)) == PRICE.cost(Usage(output=300))
 
 
 def test_a_call_that_the_books_never_heard_of_costs_nothing(treasury):

@@ -216,6 +216,46 @@ def test_a_damaged_wallet_keeps_nobody_else_from_being_paid(treasury, worker, ca
     assert "is damaged" in caplog.text
 
 
+def test_a_wallet_that_goes_while_it_is_looked_for_stops_nobody(treasury, worker, monkeypatch):
+    """Its name was read a moment before its files were swept."""
+    names = Wallets.names
+    monkeypatch.setattr(Wallets, "names", lambda self: (*names(self), "w7.1"))
+    worker.reserve(ONE)
+    treasury.paymaster.pay(None)
+    assert worker.pay_for(ONE)
+    assert [one.purse.system for one in purses(treasury.plane, "chat")] == ["chat"]
+
+
+def test_a_system_that_nobody_knows_is_lent_nothing(treasury, worker):
+    """Its policy is gone, or was never there; the others are paid as ever."""
+    assert worker.wallet.reserve(Spender("ghost", "live", "k1", "", treasury.budgets), COST) is None
+    worker.reserve(ONE)
+    treasury.paymaster.pay(None)
+    assert worker.wallet.reserve(Spender("ghost", "live", "k1", "", treasury.budgets), COST) is None
+    assert worker.pay_for(ONE)
+    assert all(one.leased == 0 for one in purses(treasury.plane, "ghost"))
+
+
+def test_a_purse_that_is_first_asked_for_during_a_look_is_heard_at_the_next(treasury, worker, monkeypatch):
+    """What a look was not decided on, it says nothing about."""
+    treasury.limit(Budget(limit_micros=1_000), Budget(limit_micros=1_000, whose=Whose.KEY))
+    change = treasury.plane.purses.change
+    asked = []
+
+    def change_late(*given, **more):
+        done = change(*given, **more)
+        if not asked:
+            asked.append(worker.reserve(ONE, key="k2"))
+        return done
+
+    monkeypatch.setattr(treasury.plane.purses, "change", change_late)
+    worker.reserve(ONE, key="k1")
+    treasury.paymaster.pay(None)
+    assert asked == [None]
+    treasury.paymaster.pay(None)
+    assert worker.pay_for(ONE, key="k2")
+
+
 def test_a_look_with_nothing_new_writes_nothing(treasury, worker):
     """Twenty looks a second cost no transaction."""
     spend(treasury, [worker], 3)
