@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo demo-llm test lint bench bench-llm chaos docs lock clean
+.PHONY: demo demo-llm test test-long lint bench bench-llm chaos docs lock clean
 
 demo: .venv/.demo ; $(BIN)/roadworthy demo $(ARGS)
-test: .venv/.dev ; .ci/test
+test: .venv/.dev ; .ci/test $(ARGS)
+test-long: .venv/.dev ; .ci/test-long $(ARGS)
 lint: .venv/.dev ; .ci/lint
 bench: .venv/.dev ; $(BIN)/python benchmarks/run.py $(ARGS)
 bench-llm: .venv/.dev ; $(BIN)/python benchmarks/llm_gateway.py $(ARGS)

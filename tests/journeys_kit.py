@@ -99,6 +99,7 @@ use: train.py
 data: {{table: table.csv, target: late}}
 baseline: baseline.sql
 serve: {{deadline: {deadline}, max_in_flight: {in_flight}}}
+gates: {{latency: {{p99_ms: 1000, seconds: 1}}}}
 rollout: [{{canary: 25% for 60 records}}, full]
 watch: {{window: 20s, objectives: {{errors: errors > 5% for 1s, violations: violations > 10% for 1s}}}}
 failure: {{pager: ["{pager}"], cool_down: {cool_down}}}

@@ -36,6 +36,7 @@ def serious(page: Any) -> list[str]:
     return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found["violations"] if one["impact"] in SERIOUS]
 
 
+@pytest.mark.long
 def test_no_page_overflows_or_has_a_serious_finding(tab: Any, address: str, seeded: Seeded) -> None:
     """At 360, 768 and 1440 px nothing is cut off, axe finds nothing serious, the browser complains of nothing."""
     for path in paths(seeded, tab, address):

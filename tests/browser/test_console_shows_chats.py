@@ -23,6 +23,7 @@ def pages(seeded: Any) -> list[str]:
     return ["/systems/helper", *releases, *(f"/records/{name}" for name in seeded.records)]
 
 
+@pytest.mark.long
 def test_no_page_of_a_chat_overflows_or_has_a_serious_finding(tab: Any, address: str, seeded: Any) -> None:
     """At 360, 768 and 1440 px nothing is cut off with every part opened, and axe finds nothing serious."""
     from axe_playwright_python.sync_playwright import Axe

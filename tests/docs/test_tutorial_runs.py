@@ -50,7 +50,7 @@ def expected(found: list[Block]) -> list[list[str]]:
     return wanted
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_block_of_the_tutorial_runs_and_prints_what_the_page_shows(tmp_path: Path) -> None:
     """A newcomer who types the tutorial sees what the tutorial says."""
     found = blocks(_PAGE)

@@ -12,7 +12,7 @@ import pytest
 from journeys_kit import released, shared_folder
 
 HERE = Path(__file__).parent
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_six_random_kills_lose_nothing_and_do_nothing_twice(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,9 +201,16 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(root, plane)
 
 
+def _cases() -> Iterator[Any]:
+    """Pair every estimator with every table: two tables each at once, the others among the long tests."""
+    for place, name in enumerate(_estimators()):
+        for turn, table in enumerate(TABLES):
+            later = [] if (turn - 2 * place) % len(TABLES) < 2 else [pytest.mark.long]
+            yield pytest.param(name, table, marks=later, id=f"{name}-{table}")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("name", _estimators())
+@pytest.mark.parametrize(("name", "table"), list(_cases()))
 def test_what_is_served_answers_as_the_estimator_does(bench: Bench, tmp_path: Path, table: str, name: str) -> None:
     """A fitted pipeline of any common estimator becomes a project whose built candidate gives the same answers."""
     estimator = _estimators()[name]()

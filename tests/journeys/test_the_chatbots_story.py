@@ -42,7 +42,7 @@ def lay_out_reduced(project: Project, provider: int) -> None:
     lay_out(project, write)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_chatbot_is_refused_released_paid_for_and_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A worse prompt is refused; for a spent budget and for a changed model the best passage answers, and no error."""
     provider = free(0)

@@ -21,6 +21,7 @@ from roadworthy.demo.flights import train_bad, train_slow
 from roadworthy.demo.loans import train as loans
 
 # onnx warns that skl2onnx writes booleans as ints; the converted model is compared below.
+pytestmark = pytest.mark.long
 converting = pytest.mark.filterwarnings("ignore:Field onnx.AttributeProto:DeprecationWarning")
 
 
