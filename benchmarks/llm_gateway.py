@@ -226,6 +226,15 @@ def small(name: str, target: str = "", path: str = "") -> Iterator[Server]:
             yield Server(name, port, running.pid)
 
 
+def installed(package: str, tools: Path) -> str:
+    """Install a package into a folder of its own, and return the folder."""
+    folder = tools / package
+    if not folder.exists():
+        install = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), package]
+        subprocess.run(install, check=True, capture_output=True)
+    return str(folder)
+
+
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.socket() as trial:
@@ -394,17 +403,17 @@ async def answers(server: Server, patience_s: float = 90.0) -> None:
         try:
             line = Caller(server, 0)
             await line.connect()
-            await line.ask()
+            await asyncio.wait_for(line.ask(), 10)
             break
         except (OSError, asyncio.IncompleteReadError, ValueError):
             if time.monotonic() > give_up_at:
                 raise
             await asyncio.sleep(0.2)
     try:
-        await line.ask(stream=True)
-    except ConnectionError as error:
+        await asyncio.wait_for(line.ask(stream=True), 10)
+    except OSError as error:
         server.streams = False
-        print(f"{server.name} does not stream here: {str(error).splitlines()[0]}")
+        print(f"{server.name} does not stream here: {(str(error) or type(error).__name__).splitlines()[0]}")
     line.close()
 
 
@@ -487,7 +496,7 @@ def main() -> None:
         chat = f"{place}/chat/completions"
         entrants: dict[str, Callable[[], Any]] = {
             "aiohttp": lambda: small("aiohttp", chat),
-            "pyreqwest": lambda: small("pyreqwest", chat, str(given.tools / "pyreqwest")),
+            "pyreqwest": lambda: small("pyreqwest", chat, installed("pyreqwest", given.tools)),
             "roadworthy": lambda: ours(place),
             "budget": lambda: ours(place, "100000 USD per month"),
             "LiteLLM": lambda: litellm(place, given.tools),
