@@ -469,7 +469,7 @@ def block(rows: list[dict[str, Any]]) -> str:
         lines.append(f"| {title} | {' | '.join(cells)} | {rest} |")
     if {"roadworthy", "LiteLLM"} <= found.keys():
         share = found["LiteLLM"]["CPU ms c16"] / found["roadworthy"]["CPU ms c16"]
-        lines += ["", f"Aims: 2.5 times the pass-through, a 35th of LiteLLM; it is a {share:.0f}th."]
+        lines += ["", f"Aims: 2.5 times the pass-through, 1/35 of LiteLLM; here it is 1/{share:.0f}."]
     return "\n".join(lines)
 
 
