@@ -16,38 +16,45 @@ from roadworthy.runtimes.columns import count_rows, take
 PATIENCE_S: Final = 8.0
 FEWEST_ROWS: Final = 50
 _BATCHES: Final = (1, 4, 20, 200, 2_000)
-_ENOUGH_S: Final = 0.5
-_HOPELESS_S: Final = 4.0
-_FEW: Final = 1
-_DOUBTFUL: Final = 20
+_LONGEST_S: Final = 4.0
 _BEYOND_DOUBT_S: Final = 8.0
+_DOUBTFUL: Final = 20
 _STEPS: Final = (5, 2, 1)
 
 
 def pace_of(predict: Callable[[Columns], Any], columns: Columns, patience_s: float = PATIENCE_S) -> float:
     """Measure seconds a row on growing batches, since a call has a cost of its own that many rows share.
 
-    It ends as soon as all of the rows are seen to fit into the patience, or a batch took half a second (a single
-    row: four seconds, as much of that may be the call's own cost): a slow model is asked a few hundred rows at most.
-    A small batch is asked once more before that: it may have been the machine that was slow.
+    It ends as soon as all of the rows are seen to fit into the patience, or the next batch would take over four
+    seconds, by what the last rows added: a slow model is asked a few hundred rows at most. A small batch is asked once
+    more before that: it may have been the machine that was slow.
 
     Raises:
         whatever the model raises.
     """
     everything = count_rows(columns)
     predict(take(columns, slice(0, 1)))  # the first call sets up what is set up lazily
-    pace = 0.0
-    for size in _BATCHES:
+    before, last, pace = 0, 0.0, 0.0
+    for size, following in zip(_BATCHES, (*_BATCHES[1:], 0), strict=True):
         batch = take(columns, slice(0, min(size, everything)))
-        n, most = count_rows(batch), _ENOUGH_S if size > _FEW else _HOPELESS_S
+        n = count_rows(batch)
         took = _timed(predict, batch)
-        if n <= _DOUBTFUL and most < took < _BEYOND_DOUBT_S:
+        if n <= _DOUBTFUL and took < _BEYOND_DOUBT_S and _is_too_slow(took, last, n - before, following - n):
             took = min(took, _timed(predict, batch))
         pace = took / max(1, n)
-        enough = took > most
-        if enough or pace * everything < patience_s or n == everything:
+        if pace * everything < patience_s or n == everything:
             break
+        if _is_too_slow(took, last, n - before, following - n):
+            break
+        before, last = n, took
     return pace
+
+
+def _is_too_slow(took: float, last: float, rows: int, more: int) -> bool:
+    """Tell whether a batch took too long, or the next one would, by what these rows added to the batch before."""
+    if took > _LONGEST_S:
+        return True
+    return bool(last) and took + max(0.0, took - last) / max(1, rows) * more > _LONGEST_S
 
 
 def _timed(predict: Callable[[Columns], Any], batch: Columns) -> float:

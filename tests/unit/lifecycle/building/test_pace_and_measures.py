@@ -68,12 +68,25 @@ def test_a_hopeless_model_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) ->
     assert pace_of(lambda _: None, {"a": np.zeros(5_000)}) == 4.5
 
 
-def test_one_hiccup_of_the_machine_does_not_make_a_model_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four rows took a second, once: asked again they take a millisecond, and so all rows are worth asking."""
-    ticks = iter([0.0, 0.01, 1.0, 2.0, 3.0, 3.001])
+@pytest.mark.parametrize(
+    "took",
+    [
+        [0.001, 2.0, 0.002, 0.003, 0.004],  # one hiccup: four rows took two seconds, and asked again two milliseconds
+        [0.6, 0.7, 0.65, 0.8, 0.9],  # a busy machine: each call takes long, whatever its rows
+    ],
+)
+def test_a_machine_that_stumbles_does_not_make_a_model_slow(monkeypatch: pytest.MonkeyPatch, took: list[float]) -> None:
+    """What rows add to a call decides, so all rows of a fast model are worth asking."""
+    ticks = iter([moment for seconds in took for moment in (0.0, seconds)])
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
-    pace = pace_of(lambda _: None, {"a": np.zeros(5_000)})
-    assert affordable(pace) >= 5_000
+    assert affordable(pace_of(lambda _: None, {"a": np.zeros(5_000)})) >= 5_000
+
+
+def test_a_model_whose_rows_take_long_is_not_asked_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty rows added a tenth of a second each, so two hundred would take twenty."""
+    ticks = iter([moment for seconds in (0.1, 0.4, 2.0, 2.0) for moment in (0.0, seconds)])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    assert pace_of(lambda _: None, {"a": np.zeros(5_000)}) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(("pace", "rows"), [(0.0, 1_000_000_000), (0.001, 5_000), (0.003, 2_000), (60.0, FEWEST_ROWS)])
