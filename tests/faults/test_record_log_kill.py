@@ -50,7 +50,7 @@ def assert_balanced(records: list[str], books: Losses) -> None:
     assert books.answers == len(records) + books.unrecorded
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_acknowledged_is_lost_in_thirty_kills(tmp_path: Path) -> None:
     """After each of 30 kills of the writer every acknowledged record and outcome is found and the books balance."""
     folder = tmp_path / "records"

@@ -10,7 +10,7 @@ import pytest
 from callers_kit import Traffic
 from journeys_kit import SYSTEM, Template, ledger_holds, playing, released, shared_folder, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="session")

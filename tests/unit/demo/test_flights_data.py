@@ -16,6 +16,8 @@ import pytest
 from roadworthy.demo.data import FLIGHT_KNOWN_BEFORE, FLIGHT_OUTCOME, package_folder, shuffled, write_flights
 from roadworthy.errors import PluginError
 
+pytestmark = pytest.mark.long
+
 FLIGHT_HEADER = (
     "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,carrier,flight,tailnum,"
     "origin,dest,air_time,distance,hour,minute,time_hour"

@@ -103,6 +103,7 @@ def test_threads_share_an_index(by_words):
         assert list(pool.map(by_words.retrieve, asked)) == alone
 
 
+@pytest.mark.long
 def test_questions_about_the_documentation_find_the_right_page(hybrid, by_words):
     """Of 85 questions that people wrote, by words and meaning nearly all have a right page among five passages."""
     asked = questions()["seen_answerable"] + questions()["unseen_answerable"]
