@@ -25,12 +25,12 @@ from roadworthy.stores.codec import from_doc, from_json
 from roadworthy.stores.home import create
 from roadworthy.wiring import open_plane
 
+pytestmark = pytest.mark.long
+
 ROWS = 4_000
 # A kernel over its own training rows: dear a row, and no graph of it exists.
 SLOW = """from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
-
-pytestmark = pytest.mark.long
 
 TARGET = "y"
 
