@@ -11,6 +11,8 @@ from roadworthy.domain.interface import Scalar
 
 PICO: int = 1_000_000
 """Picounits in a micro-unit: a price in micro-units per million tokens is one in picounits per token."""
+UNIT: float = 1e12
+"""Picounits in a whole unit of currency, as people read it."""
 
 
 class Provider(StrEnum):

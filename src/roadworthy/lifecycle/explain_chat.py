@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
 
 from roadworthy.domain.digest import Digest
 from roadworthy.domain.llm import TEXT_OUTPUTS
+from roadworthy.domain.pin import UNIT
 from roadworthy.domain.record import Flag, Record
 from roadworthy.domain.release import Release
 from roadworthy.domain.system import Policy
@@ -16,8 +16,6 @@ from roadworthy.errors import ArtifactError
 from roadworthy.lifecycle.fold_chats import passages_of, told
 from roadworthy.lifecycle.passages import Passages
 from roadworthy.ports.plane import Plane
-
-_UNITS: Final = 1e12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ def explain_chat(plane: Plane, record: Record, release: Release | None, policy: 
         output_tokens=said.output_tokens,
         cached_tokens=said.cached_tokens,
         first_token_ms=said.first_token_us / 1000,
-        cost=said.cost_picos / _UNITS,
+        cost=said.cost_picos / UNIT,
         currency=_currency(currencies, pin),
         price=said.price,
         from_cache=bool(record.flags & Flag.CACHED),

@@ -7,11 +7,11 @@ from typing import Final
 
 from roadworthy.domain.budget import Budget, Whose
 from roadworthy.domain.moment import Micros
+from roadworthy.domain.pin import UNIT
 from roadworthy.domain.system import Policy
 from roadworthy.lifecycle.budgets import Shown, purses
 from roadworthy.ports.plane import Plane
 
-_UNIT: Final = 1e12
 _ALL: Final = {Whose.SYSTEM: "all callers", Whose.KEY: "each key", Whose.TEAM: "each team"}
 
 
@@ -54,9 +54,9 @@ def _row(budget: Budget, one: Shown) -> BudgetRow:
     return BudgetRow(
         who=f"{budget.whose} {one.purse.who}" if one.purse.who else _ALL[budget.whose],
         period=budget.period.value,
-        limit=one.limit / _UNIT,
-        spent=one.spent / _UNIT,
-        leased=one.leased / _UNIT,
+        limit=one.limit / UNIT,
+        spent=one.spent / UNIT,
+        leased=one.leased / UNIT,
         currency=one.currency,
         share=one.share,
         ends_at=one.purse.ends_at,
@@ -68,7 +68,7 @@ def _unspent(budget: Budget, now: Micros) -> BudgetRow:
     return BudgetRow(
         who=_ALL[budget.whose],
         period=budget.period.value,
-        limit=budget.limit / _UNIT,
+        limit=budget.limit / UNIT,
         spent=0.0,
         leased=0.0,
         currency=budget.currency,
