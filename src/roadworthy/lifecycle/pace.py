@@ -42,7 +42,7 @@ def pace_of(predict: Callable[[Columns], Any], columns: Columns, patience_s: flo
         if n <= _DOUBTFUL and took < _BEYOND_DOUBT_S and _is_too_slow(took, last, n - before, following - n):
             took = min(took, _timed(predict, batch))
         pace = took / max(1, n)
-        if pace * everything < patience_s or n == everything:
+        if affordable(pace, patience_s) >= everything or n == everything:
             break
         if _is_too_slow(took, last, n - before, following - n):
             break

@@ -82,6 +82,13 @@ def test_a_machine_that_stumbles_does_not_make_a_model_slow(monkeypatch: pytest.
     assert affordable(pace_of(lambda _: None, {"a": np.zeros(5_000)})) >= 5_000
 
 
+def test_rows_that_just_fit_by_the_cost_of_one_call_are_measured_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """9,600 rows at 0.82 ms would take less than the patience, and the count that is rounded down would be 5,000."""
+    ticks = iter([moment for seconds in (0.00082, 0.0009) for moment in (0.0, seconds)])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    assert affordable(pace_of(lambda _: None, {"a": np.zeros(9_600)})) >= 9_600
+
+
 def test_a_model_whose_rows_take_long_is_not_asked_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty rows added a tenth of a second each, so two hundred would take twenty."""
     ticks = iter([moment for seconds in (0.1, 0.4, 2.0, 2.0) for moment in (0.0, seconds)])
