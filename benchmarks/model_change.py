@@ -2,9 +2,10 @@
 
 SmolLM2-135M is requantised to Q8_0, Q4_K_M, Q5_1 and Q4_0: the same name, other weights. Every log-probability comes
 from the real models, each prompt read with two kernels of attention as two kinds of machines would; the Gaussian noise
-a provider adds is simulated on top. A trial takes a new reference of 10 rounds on probes chosen anew, then a check.
+a provider adds is simulated on top. A trial takes a new reference on probes chosen anew, then a check.
 With log-probabilities: 5 one-token calls, and where they are suspicious 5 more, both needed for an alarm. Without:
-20 calls on 5 border prompts, and the alarms that 20 more confirm.
+one call of each of 10 border prompts, and where they are suspicious 10 more; with a whole reference of 10 rounds, and
+with one of the first 3.
 
     python benchmarks/model_change.py [--quick] [--json FILE]
 
@@ -24,17 +25,29 @@ from ik_llama_cpp import _ctypes_api as llama
 from ik_llama_cpp import find_quantize_bin
 from ik_llama_cpp._internals import IkContext, IkModel, make_batch, make_batch_single
 
-from roadworthy.stats.model_change import border_prompts, confirmed, first_token_change, logprob_change, text_change
+from roadworthy.domain.pin_watch import FEWEST_ROUNDS, MOST_ROUNDS, PROMPTS
+from roadworthy.lifecycle.watch_pins import (
+    BORDER_PROMPTS,
+    PROBES,
+    REFERENCE_TIMES,
+    SAMPLES,
+    SHORTLIST,
+    STEADY_AT,
+    TEMPERATURES,
+)
+from roadworthy.stats.model_change import (
+    border_prompts,
+    confirmed,
+    first_token_change,
+    logprob_change,
+    steady_prompts,
+    text_change,
+)
 
 TWINS = ("Q8_0", "Q4_K_M", "Q5_1", "Q4_0")
-TOP, PROBES, ROUNDS, TEMPERATURE = 20, 5, 10, 0.03
+TOP = 20
 NOISES = (0.0, 0.01, 0.05)
-SUBJECTS = """
-colour animal city river tree fruit number planet song tool day month country sport bird fish stone book
-star game drink bread metal flower insect dance island king poem road ship smell sound spice taste toy
-"""
-FORMS = ("Name one {}.", "Which {} is best?", "Say a {} in one word.", "Is a {} good? Answer yes or no.")
-PROMPTS = [form.format(subject) for subject in SUBJECTS.split() for form in FORMS]
+LEAST_AT_FIRST = 0.25
 
 
 class Model:
@@ -127,14 +140,14 @@ class Provider:
             found.append([{str(ids[i]): float(values[i]) for i in top}])
         return found
 
-    def sampled(self, prompts, calls):
-        """Return a round with `calls` first tokens per prompt, sampled at a low temperature."""
+    def sampled(self, prompts, calls, temperature=0.0):
+        """Return a round with `calls` first tokens per prompt."""
         found = []
         for prompt in prompts:
             draws = [self.call(prompt) for _ in range(calls)]
             luck = self.generator.gumbel(size=(calls, len(draws[0][1])))
             found.append(
-                [str(ids[(v / TEMPERATURE + one).argmax()]) for (ids, v), one in zip(draws, luck, strict=True)]
+                [str(ids[(v + temperature * one).argmax()]) for (ids, v), one in zip(draws, luck, strict=True)]
             )
         return found
 
@@ -142,7 +155,7 @@ class Provider:
 def by_logprobs(before, after, generator, checks):
     """Return how many of `checks` checks, on one reference, were suspicious, and how many became alarms."""
     prompts = generator.choice(len(PROMPTS), PROBES, replace=False)
-    reference = [before.listed(prompts) for _ in range(ROUNDS)]
+    reference = [before.listed(prompts) for _ in range(MOST_ROUNDS)]
 
     def look():
         return logprob_change(reference, after.listed(prompts), generator, permutations=399)
@@ -150,15 +163,29 @@ def by_logprobs(before, after, generator, checks):
     return np.sum([twice(look) for _ in range(checks)], axis=0)
 
 
-def by_first_tokens(before, after, generator, checks):
-    """Return the same for first tokens on border inputs, chosen by 20 samples of each of the prompts."""
-    prompts = border_prompts(before.sampled(range(len(PROMPTS)), 20), PROBES)
-    reference = [before.sampled(prompts, 4) for _ in range(ROUNDS)]
+def border_inputs(provider):
+    """Return prompts that waver at a low temperature and are steady at a lower one."""
+    found = border_prompts(provider.sampled(range(len(PROMPTS)), SAMPLES, TEMPERATURES[0]), SHORTLIST)
+    return [found[place] for place in steady_prompts(provider.sampled(found, SAMPLES, STEADY_AT), BORDER_PROMPTS)]
+
+
+def by_first_tokens(before, after, generator, checks, *, whole=True):
+    """Return the same for first tokens on border inputs."""
+    prompts = border_inputs(before)
+    reference = [before.sampled(prompts, REFERENCE_TIMES) for _ in range(FEWEST_ROUNDS)]
+    if whole:
+        reference += [before.sampled(prompts, 1) for _ in range(MOST_ROUNDS - FEWEST_ROUNDS)]
+    least = {} if whole else {"least": LEAST_AT_FIRST}
 
     def look():
-        return first_token_change(reference, after.sampled(prompts, 4), generator, permutations=399)
+        return first_token_change(reference, after.sampled(prompts, 1), generator, permutations=399, **least)
 
     return np.sum([twice(look) for _ in range(checks)], axis=0)
+
+
+def by_few_first_tokens(before, after, generator, checks):
+    """Return the same on the first reference rounds alone."""
+    return by_first_tokens(before, after, generator, checks, whole=False)
 
 
 def twice(look):
@@ -195,13 +222,14 @@ def row(name, measured, sampled, generator, trials, clean):
     # The clean line compares the two kernels, a twin's line the same kernel of both models.
     other = base[:, 1] if name == "clean" else measured[name][:, 0]
     shift = float(np.abs(np.take_along_axis(other - base[:, 0], top, axis=1)).mean())
-    told = {"model": name, "mean_shift": shift, "logprobs": [], "first_tokens": []}
+    told = {"model": name, "mean_shift": shift, "logprobs": [], "first_tokens": [], "first_days": []}
     # A clean reference is checked 50 times, a changed model at once.
     references, checks = (clean // 50, 50) if name == "clean" else (trials, 1)
     told["checks"] = references * checks
     for noise in NOISES:
         before, after = (Provider(measured[one], noise, generator) for one in ("clean", name))
-        for key, test in (("logprobs", by_logprobs), ("first_tokens", by_first_tokens)):
+        tests = (("logprobs", by_logprobs), ("first_tokens", by_first_tokens), ("first_days", by_few_first_tokens))
+        for key, test in tests:
             found = np.sum([test(before, after, generator, checks) for _ in range(references)], axis=0)
             told[key].append(dict(zip(("suspicious", "alarms"), found.tolist(), strict=True)))
     told["texts_p"] = None
@@ -216,9 +244,9 @@ def show(told):
     if told["model"] == "clean":
         noise = "/".join(f"{n:g}" for n in NOISES)
         print(f"found at noise {noise} nats; texts: p of one comparison, 2 prompts x 16 texts x 20 tokens")
-        heads = ("log-p, 5+5 calls", "tokens, 20 calls", "confirmed, 20+20")
+        heads = ("log-p, 5+5 calls", "tokens, 10+10", "tokens, 3 rounds")
         print(f"{'model':>8} {'|shift|':>8} {'checks':>7}", *(f"{head:>17}" for head in heads), f"{'texts p':>8}")
-    columns = [("logprobs", "alarms"), ("first_tokens", "suspicious"), ("first_tokens", "alarms")]
+    columns = [(key, "alarms") for key in ("logprobs", "first_tokens", "first_days")]
     counts = ["/".join(str(found[what]) for found in told[key]) for key, what in columns]
     p = "-" if told["texts_p"] is None else f"{told['texts_p']:.4f}"
     start = f"{told['model']:>8} {told['mean_shift']:>8.4f} {told['checks']:>7}"

@@ -25,7 +25,8 @@ MOST_NAMES: Final = 64
 
 _SUBJECTS: Final = (
     "colour", "animal", "city", "river", "tree", "fruit", "number", "planet", "song", "tool", "month", "country",
-    "sport", "bird", "metal", "flower",
+    "sport", "bird", "metal", "flower", "day", "fish", "stone", "book", "star", "game", "drink", "bread", "insect",
+    "dance", "island", "king", "poem", "road", "ship", "smell", "sound", "spice", "taste", "toy",
 )  # fmt: skip
 _FORMS: Final = ("Name one {}.", "Which {} is best?", "Say a {} in one word.", "Is a {} good? Answer yes or no.")
 PROMPTS: Final = tuple(
@@ -67,14 +68,16 @@ class Round:
 class PinReference:
     """What a pin's model answered at reference time, and which prompts are asked at which temperature.
 
-    `samples` are the first tokens of candidate prompts, while border prompts are being chosen. `accepted` is the
-    sequence of the acceptance in the ledger that this reference follows, 0 where there was none.
+    While border prompts are being chosen there are no `prompts` yet; `samples` are first tokens of the candidates, and
+    `shortlist` holds those that wavered, to be sampled once more. `accepted` is the sequence of the acceptance in the
+    ledger that this reference follows, 0 where there was none.
     """
 
     prompts: tuple[str, ...] = ()
     temperature: float = 0.0
     rounds: tuple[Round, ...] = ()
     samples: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
+    shortlist: tuple[str, ...] = ()
     accepted: int = 0
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from roadworthy.domain.pin_watch import Compared, Method, PinReference, PinWatch, Round, known
-from roadworthy.stats.model_change import Change, border_prompts, first_token_change, logprob_change
+from roadworthy.stats.model_change import Change, first_token_change, logprob_change
 
-BORDER_PROMPTS: Final = 5
 _BEYOND: Final = {Method.LOGPROBS: 1.25, Method.TOKENS: 1.0}
-_LEAST: Final = {Method.LOGPROBS: 0.005, Method.TOKENS: 0.0}
-_LEAST_AT_FIRST: Final = {Method.LOGPROBS: 0.05, Method.TOKENS: 0.3}
+_LEAST: Final = {Method.LOGPROBS: 0.005, Method.TOKENS: 0.15}
+_LEAST_AT_FIRST: Final = {Method.LOGPROBS: 0.05, Method.TOKENS: 0.25}
 """While the reference has not met other days: a day's own noise is smaller, a requantised model is farther away."""
 
 
@@ -39,11 +37,6 @@ def compare(watch: PinWatch, reference: PinReference, made: Round) -> Compared:
     )
 
 
-def chosen(samples: Sequence[Sequence[str]], prompts: Sequence[str]) -> tuple[str, ...]:
-    """Choose the prompts at which a model wavers most."""
-    return tuple(prompts[place] for place in border_prompts(samples, BORDER_PROMPTS))
-
-
 def _change(method: Method, reference: PinReference, made: Round, generator: np.random.Generator) -> Change:
     if method is Method.LOGPROBS:
         return logprob_change(
@@ -51,8 +44,9 @@ def _change(method: Method, reference: PinReference, made: Round, generator: np.
             beyond=_BEYOND[method], least=_LEAST[method],
         )  # fmt: skip
     return first_token_change(
-        [_tokens(one) for one in reference.rounds], _tokens(made), generator, beyond=_BEYOND[method]
-    )
+        [_tokens(one) for one in reference.rounds], _tokens(made), generator,
+        beyond=_BEYOND[method], least=_LEAST[method],
+    )  # fmt: skip
 
 
 def _tokens(made: Round) -> list[list[str]]:

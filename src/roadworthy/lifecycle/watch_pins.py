@@ -38,19 +38,26 @@ from roadworthy.lifecycle.ask_pins import (
     most_tokens,
     sampled,
 )
-from roadworthy.lifecycle.compare_rounds import BORDER_PROMPTS, chosen, compare
+from roadworthy.lifecycle.compare_rounds import compare
 from roadworthy.lifecycle.pin_books import PinBooks
 from roadworthy.ports.chat import Document, ProviderTrouble, Trouble
 from roadworthy.ports.plane import Plane
+from roadworthy.stats.model_change import border_prompts, steady_prompts
 
 PROBES: Final = 5
 """Prompts of a round by log-probabilities, one call each."""
-CALLS_BY_TOKEN: Final = 4
-"""Calls of each of the border prompts in a round by tokens."""
+BORDER_PROMPTS: Final = 10
+"""Prompts of a round by tokens, and its calls: one each, more of each where there are fewer prompts."""
+REFERENCE_TIMES: Final = 4
+"""A reference round by tokens asks so many times as often as a check, to know what is rare."""
 SAMPLES: Final = 10
 """First tokens sampled of each candidate for a border prompt."""
-TEMPERATURES: Final = (0.03, 0.3, 1.0)
-"""The lowest at which enough prompts waver is kept."""
+TEMPERATURES: Final = (0.2, 1.0)
+"""At the lowest at which enough prompts waver they are put on the shortlist."""
+SHORTLIST: Final = 3 * BORDER_PROMPTS
+STEADY_AT: Final = 0.03
+"""The shortlist's prompts should not waver at this temperature: the rounds are asked at 0, so a rival is then so far
+away that a provider's own noise, or another day's, does not pass for a change."""
 MOST_UNPRICED_CALLS: Final = 500
 """A day, where it is not known what a call costs."""
 SOONER: Final = 72
@@ -175,7 +182,7 @@ class _Step:
         if self._watch.method is Method.TOKENS and not self._reference.prompts:
             self._sample()
         elif not self._watch.has_reference:
-            self._refer(self._round())
+            self._refer(self._round(REFERENCE_TIMES))
         else:
             self._check()
 
@@ -197,8 +204,9 @@ class _Step:
             self._reference = replace(self._reference, temperature=TEMPERATURES[0])
 
     def _sample(self) -> None:
-        """Sample some more candidates; once all are, choose the border prompts, or try a higher temperature."""
-        prompts, samples = self._books.prompts(self._pin), dict(self._reference.samples)
+        """Sample some more candidates; once all are, go one step on in choosing border prompts."""
+        samples = dict(self._reference.samples)
+        prompts = self._reference.shortlist or self._books.prompts(self._pin)
         wanted = [one for one in prompts if one not in samples][:_CANDIDATES_A_STEP]
         temperature = self._reference.temperature
         heard = self._hear([sampled(one, temperature) for one in wanted for _ in range(SAMPLES)])
@@ -210,23 +218,30 @@ class _Step:
         self._keep(replace(self._watch, problem=""), 0)
 
     def _choose(self, prompts: Sequence[str]) -> None:
-        reference = self._reference
-        found = chosen([reference.samples[one] for one in prompts], prompts)
-        warmer = [one for one in TEMPERATURES if one > reference.temperature]
-        if len(found) < BORDER_PROMPTS and warmer:
-            self._reference = replace(reference, samples={}, temperature=warmer[0])
+        """Shortlist the prompts that waver most, or try a warmer temperature; of those, keep the steady ones."""
+        blank = replace(self._reference, samples={})
+        samples = [self._reference.samples[one] for one in prompts]
+        if blank.shortlist:
+            steady = tuple(prompts[place] for place in steady_prompts(samples, BORDER_PROMPTS))
+            self._reference = replace(blank, prompts=steady, shortlist=(), temperature=0.0)
+            return
+        found = [prompts[place] for place in border_prompts(samples, SHORTLIST)]
+        warmer = [one for one in TEMPERATURES if one > blank.temperature]
+        if len(found) < min(BORDER_PROMPTS, len(prompts)) and warmer:
+            self._reference = replace(blank, temperature=warmer[0])
         else:
             # Where nothing wavers even so, any prompt is as good as another.
-            filled = (*found, *(one for one in prompts if one not in found))[:BORDER_PROMPTS]
-            self._reference = replace(reference, samples={}, prompts=filled)
+            filled = (*found, *(one for one in prompts if one not in found))[:SHORTLIST]
+            self._reference = replace(blank, shortlist=filled, temperature=STEADY_AT)
 
-    def _round(self) -> Round:
+    def _round(self, times: int = 1) -> Round:
+        """Ask one round; by tokens so many times as often."""
         reference = self._reference
         if self._watch.method is Method.LOGPROBS:
             heard = self._hear([likeliest(one) for one in reference.prompts])
             answers = tuple((self._listed(one.document),) for one in heard.answers)
         else:
-            n = CALLS_BY_TOKEN
+            n = times * max(1, BORDER_PROMPTS // len(reference.prompts))
             heard = self._hear([sampled(one, reference.temperature) for one in reference.prompts for _ in range(n)])
             calls = [{first_token(one.document): 0.0} for one in heard.answers]
             answers = tuple(tuple(calls[place : place + n]) for place in range(0, len(calls), n))

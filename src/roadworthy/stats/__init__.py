@@ -20,7 +20,8 @@ Import the topic you need; nothing is imported here.
 - `judged`: `scored_mean`, `scored_difference`, `judged_mean`, `judged_difference`, `Judged`, `decide`,
   `decide_difference`, `case_means`
 - `raters`: `raters`, `Raters` (agreement and Cohen's kappa)
-- `model_change`: `logprob_change`, `first_token_change`, `text_change`, `confirmed`, `border_prompts`, `Change`
+- `model_change`: `logprob_change`, `first_token_change`, `text_change`, `confirmed`, `border_prompts`,
+  `steady_prompts`, `Change`
 - `tails`: the few distribution functions the above rest on
 - `arrays`: the array types, and the checks at the room's border
 """

@@ -1,7 +1,7 @@
 """Has the model behind an API been changed without a word? Three tests, from cheap and sharp to plain and slow.
 
 `logprob_change` reads the log-probabilities of one token per probe; `first_token_change` only the token itself, on
-prompts where the model wavers; `text_change` confirms on whole texts. All are permutation tests: exact at their
+prompts where a rival is close; `text_change` confirms on whole texts. All are permutation tests: exact at their
 stated rate where calls are exchangeable. Providers are not always so kind (a day's batches differ, two kinds of
 machines answer), so the first two also demand a distance beyond what the reference's own rounds show among
 themselves, and an alarm needs a second, independent round (`confirmed`).
@@ -91,22 +91,26 @@ def first_token_change(
     now: TokenRound,
     generator: np.random.Generator,
     *,
-    alpha: float = 0.005,
+    alpha: float = 0.01,
     beyond: float = 1.0,
+    least: float = 0.15,
     permutations: int = 1999,
 ) -> Change:
-    """Compare which first token is answered, where the provider gives no log-probabilities.
+    """Compare which first token is answered at temperature 0, where the provider gives no log-probabilities.
 
-    Choose the prompts with `border_prompts`, at the lowest temperature at which some waver (the provider's own noise
-    at 0 may do): there a small change of the model moves the share of answers most. Five prompts with four calls
-    each find large changes. The distance is the mean over prompts of the total variation between shares, in [0, 1].
+    Choose the prompts with `border_prompts` by samples at a low temperature (0.2), then `steady_prompts` by samples
+    at a lower one (0.03): a rival is close, yet not so close that noise answers it. A changed model answers it on
+    about every second one, so that ten prompts with one call each find large changes. (Where the model wavers evenly,
+    either answer is no surprise.) The distance is the mean over prompts of the total variation between shares, in
+    [0, 1].
 
-    Arguments and errors as `logprob_change`, with the token of each call instead of its list.
+    Arguments and errors as `logprob_change`, with the token of each call instead of its list; the reference's rounds
+    may hold more calls than today's.
 
-    Source: border inputs, arXiv 2602.11083. The rounds are ours.
+    Source: border inputs, arXiv 2602.11083. That they be steady, and the rounds, are ours.
     """
     prompts = _prompts(reference, now, _token_rows)
-    limits = _Limits(alpha, beyond, 0.0, permutations)
+    limits = _Limits(alpha, beyond, least, permutations)
     return _compare(prompts, len(reference), generator, limits, _total_variation)
 
 
@@ -158,15 +162,25 @@ def confirmed(first: Change, second: Change) -> bool:
 
 
 def border_prompts(samples: Sequence[Sequence[str]], most: int) -> list[int]:
-    """Return which prompts make the model waver most, best first, at most `most`; those without a rival are left out.
+    """Return which prompts make the model waver most, best first, at most `most`; those that never do are left out.
 
     Args:
         samples: per candidate prompt, first tokens sampled from the model as it is at reference time.
         most: how many prompts to keep.
     """
-    ties = [_rival_share(tokens) for tokens in samples]
-    order = sorted(range(len(ties)), key=lambda i: -ties[i])
-    return [i for i in order if ties[i] > 0][:most]
+    wavering = [_wavering(tokens) for tokens in samples]
+    order = sorted(range(len(wavering)), key=lambda i: -wavering[i])
+    return [i for i in order if wavering[i] > 0][:most]
+
+
+def steady_prompts(samples: Sequence[Sequence[str]], most: int) -> list[int]:
+    """Return which prompts the model answers with the same token each time, in the order given, then the others.
+
+    Args:
+        samples: per prompt, first tokens at a temperature a little above that of the rounds.
+        most: how many prompts to keep.
+    """
+    return sorted(range(len(samples)), key=lambda i: _wavering(samples[i]))[:most]
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +307,6 @@ def _token_rows(tokens: Sequence[str]) -> Floats:
     return np.eye(len(known))[codes]
 
 
-def _rival_share(tokens: Sequence[str]) -> float:
-    shares = sorted((tokens.count(t) / len(tokens) for t in set(tokens)), reverse=True)
-    return shares[1] if len(shares) > 1 else 0.0
+def _wavering(tokens: Sequence[str]) -> float:
+    """Return the share of answers that are not the commonest one."""
+    return 1 - max(tokens.count(t) for t in set(tokens)) / len(tokens)

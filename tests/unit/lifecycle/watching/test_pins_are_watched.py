@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from roadworthy.domain.system import WatchPlan
 from roadworthy.errors import InputError, NotFoundError, NotPermitted, RefusedError
 from roadworthy.lifecycle.accept_pin import accept_pin, pins_of
 from roadworthy.lifecycle.pin_books import SAID, names_said, said_of, spell_said
-from roadworthy.lifecycle.watch_pins import MOST_UNPRICED_CALLS, TEMPERATURES, PinWatcher
+from roadworthy.lifecycle.watch_pins import MOST_UNPRICED_CALLS, STEADY_AT, TEMPERATURES, PinWatcher
 from roadworthy.ports.chat import ProviderTrouble, Trouble
 from roadworthy.ports.observations import BucketKey
 from roadworthy.stores.codec import to_json
@@ -174,7 +175,7 @@ def test_a_provider_that_lists_nothing_any_more_is_in_trouble(world):
 
 @pytest.mark.parametrize("refuses", [True, False])
 def test_without_log_probabilities_border_prompts_are_chosen_and_tokens_compared(tmp_path, refuses):
-    """Where a provider lists none, or refuses to, five wavering prompts are asked four times each."""
+    """Where a provider lists none, or refuses to, ten prompts that waver are asked once each, and a change seen."""
     world = make_world(tmp_path, Thinker(lists=False, sharp=0.4, noise=0.02))
     refusal = ProviderTrouble(Trouble.REFUSED, "logprobs cannot be asked of this provider", usage=Usage())
 
@@ -185,14 +186,18 @@ def test_without_log_probabilities_border_prompts_are_chosen_and_tokens_compared
     world.watcher = PinWatcher(world.plane, ask, wall=lambda: world.wall)
     watch = world.steps(60, apart=30 * MINUTE)
     reference = world.books.reference(watch)
-    assert (watch.method, len(reference.prompts)) == (Method.TOKENS, 5)
-    assert reference.temperature in TEMPERATURES
+    assert (watch.method, len(reference.prompts), reference.temperature) == (Method.TOKENS, 10, 0.0)
+    assert [sum(map(len, made.answers)) for made in reference.rounds[:3]] == [40, 40, 40]
+    sampled = Counter(one["messages"][0]["content"] for one in world.provider.requests if one["temperature"] == 0.2)
+    assert sampled == Counter(dict.fromkeys(PROMPTS, 10))
     assert watch.finding is not None
     assert not watch.finding.alarm
-    assert watch.finding.calls in (20, 40)
+    assert watch.finding.calls in (10, 20)
     world.provider.seed = 2
-    world.steps(2)
+    before = world.provider.calls
+    world.steps(1)
     assert world.watch().finding.alarm
+    assert world.provider.calls - before == world.watch().finding.calls == 20
     assert "of first tokens" in world.watch().finding.reason
     world.plane.close()
 
@@ -201,9 +206,24 @@ def test_a_model_that_never_wavers_is_watched_all_the_same(tmp_path):
     """Each temperature is tried; then any prompts will do, for a model that says something else altogether."""
     world = make_world(tmp_path, Thinker(lists=False, sharp=60, noise=0.0))
     world.apply(watch=WatchPlan(probe_budget=Budget(limit_micros=10_000_000)))
-    watch = world.steps(60, apart=30 * MINUTE)
-    assert world.books.reference(watch).temperature == TEMPERATURES[-1]
+    watch = world.steps(120, apart=30 * MINUTE)
+    assert {one["temperature"] for one in world.provider.requests} == {0, STEADY_AT, *TEMPERATURES}
     assert watch.has_reference
+    world.provider.seed = 2
+    world.steps(1)
+    assert world.watch().finding.alarm
+
+
+def test_a_few_probes_of_ones_own_are_asked_more_often_each(tmp_path):
+    """Five prompts make ten calls a round too."""
+    world = make_world(tmp_path, Thinker(lists=False, sharp=0.4))
+    own = replace(MAIN, probes=world.plane.artifacts.put(to_json([f"Is {n} odd?" for n in range(5)])))
+    world.admit("own", Assistant(prompt="p", use="main", pins=(own,)), 2)
+    world.route("own", "baseline")
+    world.steps(30, apart=30 * MINUTE)
+    watch = world.watch(own)
+    assert watch.finding is not None
+    assert watch.finding.calls in (10, 20)
     world.plane.close()
 
 
