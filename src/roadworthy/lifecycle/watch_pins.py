@@ -18,6 +18,7 @@ from roadworthy.domain.pin_watch import (
     FEWEST_ROUNDS,
     Compared,
     Method,
+    PinReference,
     PinWatch,
     Round,
     Said,
@@ -166,7 +167,7 @@ class _Step:
         self._now = now
         self._day = wall - wall % DAY
         self._watch = watch
-        self._reference = books.reference(watch)
+        self._reference: PinReference = books.reference(watch)
 
     def take(self) -> None:
         """Ask and keep what follows; a provider in trouble leaves the reason instead."""
