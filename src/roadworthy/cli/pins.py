@@ -67,7 +67,7 @@ def _told(one: PinStatus) -> dict[str, Any]:
         "last_probe": iso(watch.asked_at) if watch.asked_at else "never",
         "today": f"{one.calls} calls, {cost}",
         "answers_as": "; ".join(names) or "-",
-        "why": watch.problem or (finding.reason if finding else ""),
+        "why": watch.problem or watch.choosing or (finding.reason if finding else ""),
     }
 
 
@@ -76,6 +76,8 @@ def _state(one: PinStatus) -> str:
         return "local"
     if one.watch.problem:
         return "no data"
+    if one.watch.choosing:
+        return "choosing probes"
     if one.watch.finding is None:
         return f"{one.watch.rounds} reference rounds"
     return "changed" if one.watch.finding.alarm else "as it was"

@@ -123,14 +123,16 @@ class PinWatch:
     """Where the watch on one pin of a system stands.
 
     `said` are the names and fingerprints known from reference time or found harmless since; `noticed` are those that
-    live answers carried and that asked for a check out of turn. `problem` is why the newest check did not happen.
-    `accepted` is the acceptance in the ledger that this watch follows.
+    live answers carried and that asked for a check out of turn. `choosing` says how far the choice of prompts is,
+    where there is one. `problem` is why the newest check did not happen. `accepted` is the acceptance in the ledger
+    that this watch follows.
     """
 
     system: str
     pin: str
     id: Digest
     method: Method | None = None
+    choosing: str = ""
     rounds: int = 0
     said: tuple[Said, ...] = ()
     noticed: tuple[Said, ...] = ()

@@ -214,9 +214,10 @@ class _Step:
         tokens = [first_token(one.document) for one in heard.answers]
         samples |= {one: tuple(tokens[n * SAMPLES : (n + 1) * SAMPLES]) for n, one in enumerate(wanted)}
         self._reference = replace(self._reference, samples=samples)
+        told = f"{len(samples)} of {len(prompts)} prompts were sampled at temperature {temperature}"
         if len(samples) == len(prompts):
             self._choose(prompts)
-        self._keep(replace(self._watch, problem=""), 0)
+        self._keep(replace(self._watch, problem="", choosing="" if self._reference.prompts else told), 0)
 
     def _choose(self, prompts: Sequence[str]) -> None:
         """Shortlist the prompts that waver most, or try a warmer temperature; of those, keep the steady ones."""

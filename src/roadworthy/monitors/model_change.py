@@ -63,6 +63,8 @@ class ModelChangeMonitor:
 
     def _without_check(self, view: View, name: str, watch: PinWatch) -> Signal:
         rounds = f"{watch.rounds} of {FEWEST_ROUNDS} reference rounds"
+        if watch.choosing:
+            rounds = f"probes are being chosen, {watch.choosing}"
         if watch.accepted and not watch.has_reference:
             # A person said that the model as it is now is the right one; until it is known there is no other word.
             reason = f"{watch.accepted_by} accepted {watch.pin} as it is: {watch.accepted_why}; {rounds}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from roadworthy.domain.llm import Assistant
+from roadworthy.domain.moment import MINUTE
 from roadworthy.domain.objective import Signal
 from roadworthy.domain.pin_watch import Said
 from roadworthy.lifecycle.accept_pin import accept_pin
@@ -17,7 +18,7 @@ from roadworthy.monitors.model_change import ModelChangeMonitor
 from roadworthy.ports.chat import ProviderTrouble, Trouble
 from roadworthy.ports.monitor import PinSeen, View
 from roadworthy.ports.observations import BucketKey
-from unit.lifecycle.watching.pins_world import ANA, LOCAL, MAIN, SPARE, World, make_world
+from unit.lifecycle.watching.pins_world import ANA, LOCAL, MAIN, SPARE, Thinker, World, make_world
 
 
 @pytest.fixture
@@ -44,6 +45,16 @@ def test_before_the_reference_there_is_no_data(world):
     assert signals(world)["model_change"].reason == "main: 0 of 3 reference rounds"
     blank = signals(world, pins=[PinSeen(name="main")])["model_change"]
     assert (blank.value, blank.reason) == (None, "main was not probed yet")
+
+
+def test_while_probes_are_being_chosen_it_says_how_far(tmp_path):
+    """Choosing may take days where calls are bounded; nobody need guess why there is no data."""
+    world = make_world(tmp_path, Thinker(lists=False))
+    world.steps(2, apart=MINUTE)
+    said = signals(world)["model_change"]
+    told = "8 of 144 prompts were sampled at temperature 0.2"
+    assert (said.value, said.reason) == (None, f"main: probes are being chosen, {told}")
+    world.plane.close()
 
 
 def test_a_reference_without_a_check_is_no_alarm(world):

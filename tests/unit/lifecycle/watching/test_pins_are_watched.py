@@ -184,9 +184,11 @@ def test_without_log_probabilities_border_prompts_are_chosen_and_tokens_compared
         return world.provider(pin, requests)
 
     world.watcher = PinWatcher(world.plane, ask, wall=lambda: world.wall)
+    assert world.steps(3, apart=MINUTE).choosing == "12 of 144 prompts were sampled at temperature 0.2"
     watch = world.steps(60, apart=30 * MINUTE)
     reference = world.books.reference(watch)
     assert (watch.method, len(reference.prompts), reference.temperature) == (Method.TOKENS, 10, 0.0)
+    assert watch.choosing == ""
     assert [sum(map(len, made.answers)) for made in reference.rounds[:3]] == [40, 40, 40]
     sampled = Counter(one["messages"][0]["content"] for one in world.provider.requests if one["temperature"] == 0.2)
     assert sampled == Counter(dict.fromkeys(PROMPTS, 10))
