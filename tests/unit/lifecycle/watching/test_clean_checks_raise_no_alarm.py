@@ -21,6 +21,8 @@ from roadworthy.lifecycle.watch_pins import (
 from roadworthy.stats.arrays import Floats
 from roadworthy.stats.model_change import border_prompts, steady_prompts
 
+pytestmark = pytest.mark.long
+
 PROMPTS, TOKENS, TOP = 144, 60, 20
 NOISES = {
     "none": {},
