@@ -25,7 +25,8 @@ from ik_llama_cpp import _ctypes_api as llama
 from ik_llama_cpp import find_quantize_bin
 from ik_llama_cpp._internals import IkContext, IkModel, make_batch, make_batch_single
 
-from roadworthy.domain.pin_watch import FEWEST_ROUNDS, MOST_ROUNDS, PROMPTS
+from roadworthy.domain.pin_watch import FEWEST_ROUNDS, MOST_ROUNDS, PROMPTS, Method
+from roadworthy.lifecycle.compare_rounds import LEAST_AT_FIRST
 from roadworthy.lifecycle.watch_pins import (
     BORDER_PROMPTS,
     PROBES,
@@ -47,7 +48,6 @@ from roadworthy.stats.model_change import (
 TWINS = ("Q8_0", "Q4_K_M", "Q5_1", "Q4_0")
 TOP = 20
 NOISES = (0.0, 0.01, 0.05)
-LEAST_AT_FIRST = 0.25
 
 
 class Model:
@@ -175,7 +175,7 @@ def by_first_tokens(before, after, generator, checks, *, whole=True):
     reference = [before.sampled(prompts, REFERENCE_TIMES) for _ in range(FEWEST_ROUNDS)]
     if whole:
         reference += [before.sampled(prompts, 1) for _ in range(MOST_ROUNDS - FEWEST_ROUNDS)]
-    least = {} if whole else {"least": LEAST_AT_FIRST}
+    least = {} if whole else {"least": LEAST_AT_FIRST[Method.TOKENS]}
 
     def look():
         return first_token_change(reference, after.sampled(prompts, 1), generator, permutations=399, **least)

@@ -11,7 +11,7 @@ from roadworthy.stats.model_change import Change, first_token_change, logprob_ch
 
 _BEYOND: Final = {Method.LOGPROBS: 1.25, Method.TOKENS: 1.0}
 _LEAST: Final = {Method.LOGPROBS: 0.005, Method.TOKENS: 0.15}
-_LEAST_AT_FIRST: Final = {Method.LOGPROBS: 0.05, Method.TOKENS: 0.25}
+LEAST_AT_FIRST: Final = {Method.LOGPROBS: 0.05, Method.TOKENS: 0.25}
 """While the reference has not met other days: a day's own noise is smaller, a requantised model is farther away."""
 
 
@@ -23,7 +23,7 @@ def compare(watch: PinWatch, reference: PinReference, made: Round) -> Compared:
     assert watch.method is not None, "a pin with a reference is asked in a known way"
     generator = np.random.default_rng([made.at % 2**63, len(reference.rounds)])
     change = _change(watch.method, reference, made, generator)
-    least = (_LEAST if watch.is_whole else _LEAST_AT_FIRST)[watch.method]
+    least = (_LEAST if watch.is_whole else LEAST_AT_FIRST)[watch.method]
     limit = max(least, _BEYOND[watch.method] * change.usual)
     names = known((), made.said)
     return Compared(
