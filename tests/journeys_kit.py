@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -376,10 +377,18 @@ def playing(template: Template, folder: Path) -> Iterator[Played]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
+    """Return a port that nobody listens on, another one each time.
+
+    Drawn from below the ports that systems give to clients, one of which might have it when it is needed.
+    """
+    while True:
+        port = secrets.choice(range(12_000, 32_000))
+        with socket.socket() as trial:
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def until(claim: Any, what: str, played: Played | None = None, patience_s: float = PATIENCE_S) -> None:

@@ -72,6 +72,7 @@ def test_a_hopeless_model_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) ->
     "took",
     [
         [0.001, 2.0, 0.002, 0.003, 0.004],  # one hiccup: four rows took two seconds, and asked again two milliseconds
+        [0.001, 0.9, 1.1, 0.8, 0.002, 0.003, 0.004],  # three in a row
         [0.6, 0.7, 0.65, 0.8, 0.9],  # a busy machine: each call takes long, whatever its rows
     ],
 )
@@ -91,7 +92,7 @@ def test_rows_that_just_fit_by_the_cost_of_one_call_are_measured_further(monkeyp
 
 def test_a_model_whose_rows_take_long_is_not_asked_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty rows added a tenth of a second each, so two hundred would take twenty."""
-    ticks = iter([moment for seconds in (0.1, 0.4, 2.0, 2.0) for moment in (0.0, seconds)])
+    ticks = iter([moment for seconds in (0.1, 0.4, 2.0, 2.0, 2.1, 2.2) for moment in (0.0, seconds)])
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
     assert pace_of(lambda _: None, {"a": np.zeros(5_000)}) == pytest.approx(0.1)
 
