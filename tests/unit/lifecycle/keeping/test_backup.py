@@ -201,7 +201,7 @@ def link(name):
 
 
 CHANGES = {
-    "a file altered": lambda files: [(n, b"x" + c[1:] if n == "clock" else c) for n, c in files],
+    "a file altered": lambda files: [(n, bytes([c[0] ^ 1]) + c[1:] if n == "clock" else c) for n, c in files],
     "a file missing": lambda files: [f for f in files if f[0] != "clock"],
     "a file added": lambda files: [("artifacts/extra", b"x"), *files],
     "a file twice": lambda files: [files[0], *files],
