@@ -23,7 +23,7 @@ from roadworthy.stats.model_change import border_prompts, steady_prompts
 
 pytestmark = pytest.mark.long
 
-PROMPTS, TOKENS, TOP = 144, 60, 20
+PROMPTS, TOKENS, TOP, APART = 144, 60, 20, 5
 NOISES = {
     "none": {},
     "of each call": {"call": 0.01},
@@ -109,7 +109,7 @@ def check(watch: PinWatch, reference: PinReference, provider: Noisy) -> tuple[Pi
     if rounds[0][1].is_suspicious:
         second = provider.round()
         rounds.append((second, compare(watch, reference, second)))
-    return checked(watch, reference, rounds, apart=5)
+    return checked(watch, reference, rounds, apart=APART)
 
 
 def alarms(method: Method, noise: dict[str, float], checks: int, each: int) -> int:
@@ -147,7 +147,8 @@ def test_a_requantised_model_is_found_in_ten_calls_or_by_tokens_in_twenty(method
     for _ in range(40):
         provider = Noisy(luck, method, call=0.01)
         watch, reference = begun(provider)
-        for _ in range(40):
+        while not watch.is_whole:
+            provider.at += APART
             watch, reference = check(watch, reference, provider)
         provider.shift(shift)
         watch, reference = check(watch, reference, provider)
