@@ -120,9 +120,17 @@ def drift(story: Story) -> None:
     """Spring comes: the season is seen, and named, without a line of monitoring code."""
     story.title("The season's drift is seen")
     replay = _replay(story)
-    replay.pass_by(9 * DAY, 3 * HOUR)
+
+    def is_seen() -> bool:
+        return story.good in [one["release"] for one in story.incidents("drift")]
+
+    # No longer than it takes: the storms of 10 to 12 April may be called harm, and roll the good release back.
+    for _ in range(3 * DAY // (3 * HOUR)):
+        replay.pass_by(3 * HOUR)
+        if is_seen():
+            break
     if story.sabotage != "drift":
-        story.wait(lambda: story.good in [one["release"] for one in story.incidents("drift")], "the drift to be seen")
+        story.wait(is_seen, "the drift to be seen")
     for one in story.status()["objectives"]:
         if one["objective"] == "drift" and one["release"] == "flights@v1":
             story.say(f"flights@v1: {one['why']}", "yellow")
