@@ -128,6 +128,18 @@ def watching(folder: Path, pin: Pin) -> World:
     return world
 
 
+def calls_until_found(world: World, provider: MockOpenAI, pin: Pin) -> int:
+    """Let one check pass, which raises the alarm; return how many one-token calls it made."""
+    asked = len(provider.requests)
+    world.steps(1)
+    finding = world.watch(pin).finding
+    assert finding is not None
+    assert finding.alarm
+    assert all(one["max_tokens"] == 1 for one in provider.requests)
+    assert len(provider.requests) - asked == finding.calls
+    return finding.calls
+
+
 def test_a_twin_behind_the_same_name_is_found_in_ten_one_token_calls(tmp_path, twins):
     """Five calls are suspicious, five more confirm; before that the same model was clean each time."""
     folder, own, twin = twins
@@ -141,13 +153,7 @@ def test_a_twin_behind_the_same_name_is_found_in_ten_one_token_calls(tmp_path, t
             assert finding is None or not finding.alarm
         assert world.watch(pin).method is Method.LOGPROBS
         front.behind = twin
-        asked = len(provider.requests)
-        world.steps(1)
-        finding = world.watch(pin).finding
-        assert finding is not None
-        assert finding.alarm
-        assert len(provider.requests) - asked == finding.calls == 10
-        assert all(one["max_tokens"] == 1 for one in provider.requests)
+        assert calls_until_found(world, provider, pin) == 10
         world.plane.close()
 
 
@@ -168,11 +174,5 @@ def test_without_log_probabilities_the_twin_is_found_in_twenty_calls(tmp_path, t
             assert not finding.alarm
         assert world.watch(pin).method is Method.TOKENS
         front.behind = twin
-        asked = len(provider.requests)
-        world.steps(1)
-        finding = world.watch(pin).finding
-        assert finding is not None
-        assert finding.alarm
-        assert len(provider.requests) - asked == finding.calls == 20
-        assert all(one["max_tokens"] == 1 for one in provider.requests)
+        assert calls_until_found(world, provider, pin) == 20
         world.plane.close()
